@@ -1,0 +1,540 @@
+//! The one list of algorithms: what each is called, which keys it fits, which hash it takes.
+//!
+//! Names are those of the IANA registry "JSON Web Signature and Encryption Algorithms" (RFC 7518,
+//! RFC 8037), in configuration, policy, protocol and logs alike.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// What one signature, MAC, key agreement or key encryption is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Algorithm {
+    /// RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2) with this hash.
+    RsaPkcs1(Hash),
+    /// RSASSA-PSS (RFC 8017 section 8.1), MGF1 with the same hash, salt as long as the hash.
+    RsaPss(Hash),
+    /// ECDSA (FIPS 186-5) on this curve with the curve's hash.
+    Ecdsa(Curve),
+    /// Ed25519 (RFC 8032).
+    EdDsa,
+    /// HMAC (RFC 2104) with this hash.
+    Hmac(Hash),
+    /// RSAES-OAEP with SHA-1 and MGF1-SHA-1 (RFC 7518 section 4.3).
+    RsaOaep,
+    /// RSAES-OAEP with SHA-256 and MGF1-SHA-256 (RFC 7518 section 4.3).
+    RsaOaep256,
+    /// RSAES-PKCS1-v1_5 (RFC 7518 section 4.2), under the rule of RFC 7516 section 11.5.
+    Rsa15,
+    /// ECDH-ES, the agreed key encrypts the content (RFC 7518 section 4.6).
+    EcdhEs,
+    /// ECDH-ES, the agreed key unwraps with 128-bit AES key wrap.
+    EcdhEsA128Kw,
+    /// ECDH-ES, the agreed key unwraps with 256-bit AES key wrap.
+    EcdhEsA256Kw,
+    /// AES key wrap (RFC 3394) with a 128-bit key.
+    A128Kw,
+    /// AES key wrap (RFC 3394) with a 256-bit key.
+    A256Kw,
+    /// The key itself encrypts the content (RFC 7518 section 4.5).
+    Dir,
+}
+
+/// A member of the SHA-2 family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Hash {
+    /// SHA-256: 32 bytes.
+    Sha256,
+    /// SHA-384: 48 bytes.
+    Sha384,
+    /// SHA-512: 64 bytes.
+    Sha512,
+}
+
+/// A NIST prime curve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Curve {
+    /// secp256r1.
+    P256,
+    /// secp384r1.
+    P384,
+    /// secp521r1.
+    P521,
+}
+
+/// What a key is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyType {
+    /// RSA, with a modulus of 2048, 3072 or 4096 bits.
+    Rsa(RsaSize),
+    /// A key on a NIST curve.
+    Ec(Curve),
+    /// A key on edwards25519.
+    Ed25519,
+    /// A secret for HMAC with this hash.
+    Hmac(Hash),
+    /// An AES key.
+    Aes(AesSize),
+}
+
+/// Modulus sizes that are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum RsaSize {
+    /// 2048 bits.
+    Bits2048,
+    /// 3072 bits.
+    Bits3072,
+    /// 4096 bits.
+    Bits4096,
+}
+
+/// AES key sizes that are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum AesSize {
+    /// 16 bytes.
+    Bits128,
+    /// 32 bytes.
+    Bits256,
+}
+
+/// The one thing that a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    /// Signatures.
+    Sign,
+    /// Message authentication codes.
+    Mac,
+    /// Decryption and key agreement.
+    Decrypt,
+    /// Wrapping of other keys.
+    Wrap,
+}
+
+/// How a JWE's content is encrypted (RFC 7518 section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ContentEncryption {
+    /// AES-128-GCM.
+    A128Gcm,
+    /// AES-192-GCM.
+    A192Gcm,
+    /// AES-256-GCM.
+    A256Gcm,
+    /// AES-128-CBC with HMAC-SHA-256, tag cut to 16 bytes.
+    A128CbcHs256,
+    /// AES-192-CBC with HMAC-SHA-384, tag cut to 24 bytes.
+    A192CbcHs384,
+    /// AES-256-CBC with HMAC-SHA-512, tag cut to 32 bytes.
+    A256CbcHs512,
+}
+
+/// A name that is in none of the lists of this file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {kind} {name:?}; expected one of {expected}")]
+pub struct UnknownName {
+    kind: &'static str,
+    name: String,
+    expected: String,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the order of the registry.
+    pub const ALL: [Self; 22] = [
+        Self::RsaPkcs1(Hash::Sha256),
+        Self::RsaPkcs1(Hash::Sha384),
+        Self::RsaPkcs1(Hash::Sha512),
+        Self::RsaPss(Hash::Sha256),
+        Self::RsaPss(Hash::Sha384),
+        Self::RsaPss(Hash::Sha512),
+        Self::Ecdsa(Curve::P256),
+        Self::Ecdsa(Curve::P384),
+        Self::Ecdsa(Curve::P521),
+        Self::EdDsa,
+        Self::Hmac(Hash::Sha256),
+        Self::Hmac(Hash::Sha384),
+        Self::Hmac(Hash::Sha512),
+        Self::RsaOaep,
+        Self::RsaOaep256,
+        Self::Rsa15,
+        Self::EcdhEs,
+        Self::EcdhEsA128Kw,
+        Self::EcdhEsA256Kw,
+        Self::A128Kw,
+        Self::A256Kw,
+        Self::Dir,
+    ];
+
+    /// The registered name, such as `RS256`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RsaPkcs1(Hash::Sha256) => "RS256",
+            Self::RsaPkcs1(Hash::Sha384) => "RS384",
+            Self::RsaPkcs1(Hash::Sha512) => "RS512",
+            Self::RsaPss(Hash::Sha256) => "PS256",
+            Self::RsaPss(Hash::Sha384) => "PS384",
+            Self::RsaPss(Hash::Sha512) => "PS512",
+            Self::Ecdsa(Curve::P256) => "ES256",
+            Self::Ecdsa(Curve::P384) => "ES384",
+            Self::Ecdsa(Curve::P521) => "ES512",
+            Self::EdDsa => "EdDSA",
+            Self::Hmac(Hash::Sha256) => "HS256",
+            Self::Hmac(Hash::Sha384) => "HS384",
+            Self::Hmac(Hash::Sha512) => "HS512",
+            Self::RsaOaep => "RSA-OAEP",
+            Self::RsaOaep256 => "RSA-OAEP-256",
+            Self::Rsa15 => "RSA1_5",
+            Self::EcdhEs => "ECDH-ES",
+            Self::EcdhEsA128Kw => "ECDH-ES+A128KW",
+            Self::EcdhEsA256Kw => "ECDH-ES+A256KW",
+            Self::A128Kw => "A128KW",
+            Self::A256Kw => "A256KW",
+            Self::Dir => "dir",
+        }
+    }
+
+    /// What a key must be for, to be used with this algorithm.
+    pub const fn purpose(self) -> Purpose {
+        match self {
+            Self::RsaPkcs1(_) | Self::RsaPss(_) | Self::Ecdsa(_) | Self::EdDsa => Purpose::Sign,
+            Self::Hmac(_) => Purpose::Mac,
+            Self::RsaOaep
+            | Self::RsaOaep256
+            | Self::Rsa15
+            | Self::EcdhEs
+            | Self::EcdhEsA128Kw
+            | Self::EcdhEsA256Kw
+            | Self::Dir => Purpose::Decrypt,
+            Self::A128Kw | Self::A256Kw => Purpose::Wrap,
+        }
+    }
+
+    /// Whether a key of this type can be used with this algorithm.
+    ///
+    /// A secret for HMAC must be at least as long as the hash (RFC 7518 section 3.2), so one made for
+    /// SHA-512 also serves SHA-256, but not the other way round.
+    pub fn fits(self, key_type: KeyType) -> bool {
+        match self {
+            Self::RsaPkcs1(_)
+            | Self::RsaPss(_)
+            | Self::RsaOaep
+            | Self::RsaOaep256
+            | Self::Rsa15 => matches!(key_type, KeyType::Rsa(_)),
+            Self::Ecdsa(curve) => key_type == KeyType::Ec(curve),
+            Self::EdDsa => key_type == KeyType::Ed25519,
+            Self::Hmac(hash) => matches!(key_type, KeyType::Hmac(made_for) if made_for >= hash),
+            Self::EcdhEs | Self::EcdhEsA128Kw | Self::EcdhEsA256Kw => {
+                matches!(key_type, KeyType::Ec(_))
+            }
+            Self::A128Kw => key_type == KeyType::Aes(AesSize::Bits128),
+            Self::A256Kw => key_type == KeyType::Aes(AesSize::Bits256),
+            Self::Dir => matches!(key_type, KeyType::Aes(_)),
+        }
+    }
+
+    /// The hash that is applied to the message outside the token; `None` where the token must see
+    /// the message itself (EdDSA, HMAC) or nothing is signed.
+    pub const fn prehash(self) -> Option<Hash> {
+        match self {
+            Self::RsaPkcs1(hash) | Self::RsaPss(hash) => Some(hash),
+            Self::Ecdsa(curve) => Some(curve.hash()),
+            Self::EdDsa
+            | Self::Hmac(_)
+            | Self::RsaOaep
+            | Self::RsaOaep256
+            | Self::Rsa15
+            | Self::EcdhEs
+            | Self::EcdhEsA128Kw
+            | Self::EcdhEsA256Kw
+            | Self::A128Kw
+            | Self::A256Kw
+            | Self::Dir => None,
+        }
+    }
+}
+
+impl Hash {
+    /// Length of the digest in bytes.
+    pub const fn len(self) -> usize {
+        match self {
+            Self::Sha256 => 32,
+            Self::Sha384 => 48,
+            Self::Sha512 => 64,
+        }
+    }
+
+    /// A digest is never empty.
+    pub const fn is_empty(self) -> bool {
+        false
+    }
+
+    /// The digest of a message.
+    pub fn digest(self, message: &[u8]) -> Vec<u8> {
+        use sha2::Digest;
+        match self {
+            Self::Sha256 => sha2::Sha256::digest(message).to_vec(),
+            Self::Sha384 => sha2::Sha384::digest(message).to_vec(),
+            Self::Sha512 => sha2::Sha512::digest(message).to_vec(),
+        }
+    }
+}
+
+impl Curve {
+    /// The hash that RFC 7518 section 3.4 pairs with the curve.
+    pub const fn hash(self) -> Hash {
+        match self {
+            Self::P256 => Hash::Sha256,
+            Self::P384 => Hash::Sha384,
+            Self::P521 => Hash::Sha512,
+        }
+    }
+
+    /// Width of one coordinate, and of one half of a raw signature, in bytes.
+    pub const fn width(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+
+    /// The name in a JWK's `crv`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
+}
+
+impl RsaSize {
+    /// Length of the modulus in bits.
+    pub const fn bits(self) -> usize {
+        match self {
+            Self::Bits2048 => 2048,
+            Self::Bits3072 => 3072,
+            Self::Bits4096 => 4096,
+        }
+    }
+
+    /// The size with so many bits, if it is served.
+    pub const fn from_bits(bits: usize) -> Option<Self> {
+        match bits {
+            2048 => Some(Self::Bits2048),
+            3072 => Some(Self::Bits3072),
+            4096 => Some(Self::Bits4096),
+            _ => None,
+        }
+    }
+}
+
+impl AesSize {
+    /// Length of the key in bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Bits128 => 16,
+            Self::Bits256 => 32,
+        }
+    }
+}
+
+impl KeyType {
+    /// Every type, in the order in which they are offered.
+    pub const ALL: [Self; 12] = [
+        Self::Rsa(RsaSize::Bits2048),
+        Self::Rsa(RsaSize::Bits3072),
+        Self::Rsa(RsaSize::Bits4096),
+        Self::Ec(Curve::P256),
+        Self::Ec(Curve::P384),
+        Self::Ec(Curve::P521),
+        Self::Ed25519,
+        Self::Hmac(Hash::Sha256),
+        Self::Hmac(Hash::Sha384),
+        Self::Hmac(Hash::Sha512),
+        Self::Aes(AesSize::Bits128),
+        Self::Aes(AesSize::Bits256),
+    ];
+
+    /// The name in configuration and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rsa(RsaSize::Bits2048) => "rsa-2048",
+            Self::Rsa(RsaSize::Bits3072) => "rsa-3072",
+            Self::Rsa(RsaSize::Bits4096) => "rsa-4096",
+            Self::Ec(Curve::P256) => "ec-p256",
+            Self::Ec(Curve::P384) => "ec-p384",
+            Self::Ec(Curve::P521) => "ec-p521",
+            Self::Ed25519 => "ed25519",
+            Self::Hmac(Hash::Sha256) => "hmac-sha256",
+            Self::Hmac(Hash::Sha384) => "hmac-sha384",
+            Self::Hmac(Hash::Sha512) => "hmac-sha512",
+            Self::Aes(AesSize::Bits128) => "aes-128",
+            Self::Aes(AesSize::Bits256) => "aes-256",
+        }
+    }
+
+    /// Whether there is a public half.
+    pub const fn is_asymmetric(self) -> bool {
+        match self {
+            Self::Rsa(_) | Self::Ec(_) | Self::Ed25519 => true,
+            Self::Hmac(_) | Self::Aes(_) => false,
+        }
+    }
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 4] = [Self::Sign, Self::Mac, Self::Decrypt, Self::Wrap];
+
+    /// The name in configuration and on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::Mac => "mac",
+            Self::Decrypt => "decrypt",
+            Self::Wrap => "wrap",
+        }
+    }
+}
+
+impl ContentEncryption {
+    /// Every content encryption, in the order of the registry.
+    pub const ALL: [Self; 6] = [
+        Self::A128Gcm,
+        Self::A192Gcm,
+        Self::A256Gcm,
+        Self::A128CbcHs256,
+        Self::A192CbcHs384,
+        Self::A256CbcHs512,
+    ];
+
+    /// The registered name, such as `A256GCM`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::A128Gcm => "A128GCM",
+            Self::A192Gcm => "A192GCM",
+            Self::A256Gcm => "A256GCM",
+            Self::A128CbcHs256 => "A128CBC-HS256",
+            Self::A192CbcHs384 => "A192CBC-HS384",
+            Self::A256CbcHs512 => "A256CBC-HS512",
+        }
+    }
+
+    /// Length of the content encryption key in bytes (for CBC: both halves).
+    pub const fn key_len(self) -> usize {
+        match self {
+            Self::A128Gcm => 16,
+            Self::A192Gcm => 24,
+            Self::A256Gcm | Self::A128CbcHs256 => 32,
+            Self::A192CbcHs384 => 48,
+            Self::A256CbcHs512 => 64,
+        }
+    }
+
+    /// Length of the initialization vector in bytes.
+    pub const fn iv_len(self) -> usize {
+        match self {
+            Self::A128Gcm | Self::A192Gcm | Self::A256Gcm => 12,
+            Self::A128CbcHs256 | Self::A192CbcHs384 | Self::A256CbcHs512 => 16,
+        }
+    }
+
+    /// Length of the authentication tag in bytes.
+    pub const fn tag_len(self) -> usize {
+        match self {
+            Self::A128Gcm | Self::A192Gcm | Self::A256Gcm | Self::A128CbcHs256 => 16,
+            Self::A192CbcHs384 => 24,
+            Self::A256CbcHs512 => 32,
+        }
+    }
+}
+
+/// Gives a closed list `Display`, `FromStr` and serde by its `ALL` and `name`: five types would
+/// otherwise repeat the same thirty lines.
+macro_rules! by_name {
+    ($type:ty, $kind:literal) => {
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(self.name())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownName;
+
+            fn from_str(text: &str) -> Result<Self, UnknownName> {
+                Self::ALL
+                    .into_iter()
+                    .find(|one| one.name() == text)
+                    .ok_or_else(|| UnknownName {
+                        kind: $kind,
+                        name: text.chars().take(64).collect(),
+                        expected: Self::ALL.map(Self::name).join(", "),
+                    })
+            }
+        }
+    };
+    ($type:ty, $kind:literal, serde) => {
+        by_name!($type, $kind);
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+by_name!(Algorithm, "algorithm", serde);
+by_name!(ContentEncryption, "content encryption", serde);
+by_name!(KeyType, "key type");
+by_name!(Purpose, "purpose");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_parses_back_and_no_other_does() {
+        for algorithm in Algorithm::ALL {
+            assert_eq!(algorithm.name().parse(), Ok(algorithm));
+        }
+        for encryption in ContentEncryption::ALL {
+            assert_eq!(encryption.name().parse(), Ok(encryption));
+        }
+        for key_type in KeyType::ALL {
+            assert_eq!(key_type.name().parse(), Ok(key_type));
+        }
+        for wrong in ["", "none", "None", "rs256", "RS256 ", "HS1", "*"] {
+            assert!(wrong.parse::<Algorithm>().is_err(), "{wrong:?} parsed");
+        }
+    }
+
+    /// RFC 7518 section 3.2: a key of the hash's size or larger.
+    #[test]
+    fn an_hmac_secret_serves_its_own_hash_and_smaller_ones() {
+        let secret = KeyType::Hmac(Hash::Sha384);
+        assert!(Algorithm::Hmac(Hash::Sha256).fits(secret));
+        assert!(Algorithm::Hmac(Hash::Sha384).fits(secret));
+        assert!(!Algorithm::Hmac(Hash::Sha512).fits(secret));
+    }
+
+    #[test]
+    fn no_algorithm_fits_two_families_of_keys() {
+        for algorithm in Algorithm::ALL {
+            let asymmetric = KeyType::ALL
+                .into_iter()
+                .filter(|key_type| algorithm.fits(*key_type))
+                .map(KeyType::is_asymmetric)
+                .collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(asymmetric.len(), 1, "{algorithm}");
+        }
+    }
+}
