@@ -4,6 +4,7 @@
 pub mod algorithm;
 pub mod identity;
 pub mod key;
+pub mod policy;
 
 /// Types and stubs generated from `proto/`.
 #[allow(
