@@ -3,6 +3,7 @@
 
 pub mod algorithm;
 pub mod key;
+pub mod wire;
 
 /// Types and stubs generated from `proto/`.
 #[allow(
