@@ -2,6 +2,7 @@
 //! results of using them.
 
 pub mod algorithm;
+pub mod client;
 pub mod key;
 pub mod wire;
 
