@@ -2,9 +2,11 @@
 //! results of using them.
 
 pub mod algorithm;
+pub mod client;
 pub mod identity;
 pub mod key;
 pub mod policy;
+pub mod wire;
 
 /// Types and stubs generated from `proto/`.
 #[allow(

@@ -1,0 +1,145 @@
+//! A failed call, in the words of the daemon, or in ours when the daemon could not be asked.
+
+use std::{collections::BTreeMap, error::Error, fmt, io};
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The gRPC status code.
+    pub code: Code,
+    /// Machine-readable: `google.rpc.ErrorInfo.reason`, or one of this client's own
+    /// (`UNREACHABLE`, `CERTIFICATE_REFUSED`, `SERVER_NOT_TRUSTED`, `DEADLINE_EXCEEDED`, `CORRUPTED`);
+    /// empty if the daemon gave none.
+    pub reason: String,
+    /// What happened, for people.
+    pub message: String,
+    /// `google.rpc.ErrorInfo.metadata`.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Failure {
+    /// What came back is not what was sent: a checksum is wrong or was not checked.
+    pub(super) fn corrupted(message: impl Into<String>) -> Self {
+        Self::own(Code::DataLoss, "CORRUPTED", message)
+    }
+
+    fn own(code: Code, reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason: reason.to_owned(),
+            message: message.into(),
+            metadata: BTreeMap::new(),
+        }
+    }
+
+    /// The name of the code as the gRPC specification writes it, such as `PERMISSION_DENIED`.
+    pub const fn code_name(&self) -> &'static str {
+        match self.code {
+            Code::Ok => "OK",
+            Code::Cancelled => "CANCELLED",
+            Code::Unknown => "UNKNOWN",
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Code::NotFound => "NOT_FOUND",
+            Code::AlreadyExists => "ALREADY_EXISTS",
+            Code::PermissionDenied => "PERMISSION_DENIED",
+            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Code::FailedPrecondition => "FAILED_PRECONDITION",
+            Code::Aborted => "ABORTED",
+            Code::OutOfRange => "OUT_OF_RANGE",
+            Code::Unimplemented => "UNIMPLEMENTED",
+            Code::Internal => "INTERNAL",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::DataLoss => "DATA_LOSS",
+            Code::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Self {
+        if let Some(failure) = status.source().and_then(of_the_connection) {
+            return failure;
+        }
+        let info = status.get_details_error_info();
+        let (reason, metadata) = info.map_or_else(Default::default, |info| {
+            (info.reason, info.metadata.into_iter().collect())
+        });
+        Self {
+            code: status.code(),
+            reason,
+            message: status.message().to_owned(),
+            metadata,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = if self.message.is_empty() {
+            "the daemon gave no message"
+        } else {
+            &self.message
+        };
+        write!(formatter, "{message} ({})", self.code_name())
+    }
+}
+
+impl Error for Failure {}
+
+/// A status that this side made, because no answer came: the innermost cause that we can name.
+fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
+    if error.is::<tonic::TimeoutExpired>() {
+        return Some(Failure::own(
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "no answer within the time-out",
+        ));
+    }
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some(of_tls(error));
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        // `io::Error::source` skips the error that it wraps.
+        if let Some(failure) = error.get_ref().and_then(|inner| of_the_connection(inner)) {
+            return Some(failure);
+        }
+        return Some(unreachable(error));
+    }
+    let named = error.source().and_then(of_the_connection);
+    if named.is_none() && error.is::<tonic::ConnectError>() {
+        return Some(unreachable(error));
+    }
+    named
+}
+
+fn unreachable(error: &dyn Error) -> Failure {
+    Failure::own(
+        Code::Unavailable,
+        "UNREACHABLE",
+        format!("can't reach the daemon: {}", super::config::chain(error)),
+    )
+}
+
+fn of_tls(error: &rustls::Error) -> Failure {
+    match error {
+        rustls::Error::AlertReceived(alert) => Failure::own(
+            Code::Unauthenticated,
+            "CERTIFICATE_REFUSED",
+            format!("the daemon refused our certificate (TLS alert {alert:?})"),
+        ),
+        rustls::Error::InvalidCertificate(why) => Failure::own(
+            Code::Unavailable,
+            "SERVER_NOT_TRUSTED",
+            format!("the daemon's certificate can't be trusted: {why}"),
+        ),
+        other => Failure::own(
+            Code::Unavailable,
+            "UNREACHABLE",
+            format!("can't speak TLS with the daemon: {other}"),
+        ),
+    }
+}
