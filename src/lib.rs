@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod client;
 pub mod identity;
 pub mod key;
+pub mod pkcs11;
 pub mod policy;
 pub mod wire;
 

@@ -1,1 +1,2 @@
-fn main() {}
+//! stub
+fn main() -> std::process::ExitCode { chancery::pkcs11::run_worker() }

@@ -178,6 +178,14 @@ impl PublicKey {
         &self.spki
     }
 
+    /// What the BIT STRING of the SubjectPublicKeyInfo holds: an RSAPublicKey, or a point.
+    pub fn subject_public_key(&self) -> &[u8] {
+        SubjectPublicKeyInfoRef::try_from(self.spki.as_slice())
+            .expect("made by this file")
+            .subject_public_key
+            .raw_bytes()
+    }
+
     /// SubjectPublicKeyInfo, PEM with lines of 64 columns (RFC 7468).
     pub fn pem(&self) -> String {
         rsa::pkcs8::Document::try_from(self.spki.as_slice())

@@ -1,0 +1,367 @@
+//! From what a worker found to keys that can be used: each with its purpose, algorithms and versions.
+//!
+//! A key that this daemon made carries its limits in a record beside it in the token. One that somebody
+//! else made is adopted: its limits come from the configuration, or, where the token allows it one thing
+//! only, from that.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::protocol::{Attributes, Binding, Flags, FoundKey, Inventory, Material, Problem};
+use crate::{
+    algorithm::{AesSize, Algorithm, ContentEncryption, Hash, KeyType, Purpose, RsaSize},
+    key::{InvalidUsage, KeyName, KeyVersion, PublicKey, Usage},
+};
+
+/// A key that can be used.
+#[derive(Debug)]
+pub struct Key {
+    /// Its name.
+    pub name: KeyName,
+    /// The token that holds it.
+    pub token: KeyName,
+    /// What it may be used for.
+    pub usage: Usage,
+    /// Its versions, newest first; at least one.
+    pub versions: Vec<VersionFacts>,
+}
+
+/// A version of a key.
+#[derive(Debug)]
+pub struct VersionFacts {
+    /// Its name.
+    pub version: KeyVersion,
+    /// The public half, unless it is a secret.
+    pub public: Option<PublicKey>,
+    /// The public half's RFC 7638 thumbprint.
+    pub thumbprint: Option<String>,
+    /// What the token says of its custody.
+    pub attributes: Attributes,
+    /// Whether it was found without a record of this daemon's.
+    pub adopted: bool,
+    pub(super) binding: Binding,
+}
+
+/// What one token has: the keys that can be used, and why others can't.
+#[derive(Debug, Default)]
+pub struct KeyTable {
+    keys: BTreeMap<KeyName, Arc<Key>>,
+    /// By name where there is one, so that whoever may use a key learns why it can't be used.
+    unusable: HashMap<KeyName, String>,
+    problems: Vec<Problem>,
+}
+
+/// What the configuration says of a key that somebody else made: `[[keys]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Declaration {
+    /// Its label in the token.
+    pub name: KeyName,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What it may be used with.
+    pub algorithms: Vec<Algorithm>,
+    /// For keys that decrypt or wrap: how the content may be encrypted.
+    #[serde(default)]
+    pub content_encryptions: Vec<ContentEncryption>,
+    /// For keys that decrypt or wrap: whether the content may be compressed.
+    #[serde(default)]
+    pub allow_compression: bool,
+}
+
+/// What is kept in the token beside a key of ours.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    format: u32,
+    purpose: Purpose,
+    algorithms: Vec<Algorithm>,
+    content_encryptions: Vec<ContentEncryption>,
+    compression_allowed: bool,
+}
+
+impl Key {
+    /// The version that is used when none is named: the newest.
+    pub fn primary(&self) -> &VersionFacts {
+        &self.versions[0]
+    }
+
+    /// One version.
+    pub fn version(&self, wanted: &KeyVersion) -> Option<&VersionFacts> {
+        self.versions.iter().find(|facts| facts.version == *wanted)
+    }
+}
+
+impl KeyTable {
+    pub(super) fn new(
+        token: &KeyName,
+        inventory: &Inventory,
+        declarations: &[Declaration],
+    ) -> Self {
+        let mut found: BTreeMap<&KeyName, Vec<&FoundKey>> = BTreeMap::new();
+        for key in &inventory.keys {
+            found.entry(&key.version.key).or_default().push(key);
+        }
+        let mut table = Self {
+            problems: inventory.problems.clone(),
+            ..Self::default()
+        };
+        // A name with a version that can't be told from its twin is no name to sign by.
+        for problem in &inventory.problems {
+            if let Ok(version) = problem.label.parse::<KeyVersion>() {
+                table.unusable.insert(version.key, problem.text.clone());
+            }
+        }
+        for (name, mut versions) in found {
+            if table.unusable.contains_key(name) {
+                continue;
+            }
+            versions.sort_by(|a, b| b.version.cmp(&a.version));
+            match usage(name, versions[0], inventory, declarations) {
+                Ok((usage, adopted)) => {
+                    let versions = versions
+                        .iter()
+                        .filter(|version| {
+                            let same = key_type(version, &usage) == Ok(usage.key_type());
+                            if !same {
+                                table.problems.push(Problem {
+                                    label: version.version.to_string(),
+                                    text: "it is of another type than the newest version; it is left out".to_owned(),
+                                });
+                            }
+                            same
+                        })
+                        .map(|found| facts(found, adopted))
+                        .collect();
+                    let key = Key {
+                        name: name.clone(),
+                        token: token.clone(),
+                        usage,
+                        versions,
+                    };
+                    table.keys.insert(name.clone(), Arc::new(key));
+                }
+                Err(text) => {
+                    table.problems.push(Problem {
+                        label: name.to_string(),
+                        text: text.clone(),
+                    });
+                    table.unusable.insert(name.clone(), text);
+                }
+            }
+        }
+        table
+    }
+
+    /// A key by name.
+    pub fn get(&self, name: &KeyName) -> Option<&Arc<Key>> {
+        self.keys.get(name)
+    }
+
+    /// Why a key that is there can't be used.
+    pub fn why_unusable(&self, name: &KeyName) -> Option<&str> {
+        self.unusable.get(name).map(String::as_str)
+    }
+
+    /// All keys, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.keys.values()
+    }
+
+    /// All objects that can't be served, and why.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// The record of a key that is about to be made.
+pub(super) fn record(usage: &Usage) -> Vec<u8> {
+    let record = Record {
+        format: 1,
+        purpose: usage.purpose(),
+        algorithms: usage.algorithms().to_vec(),
+        content_encryptions: usage.content_encryptions().to_vec(),
+        compression_allowed: usage.compression_allowed(),
+    };
+    serde_json::to_vec(&record).expect("names, numbers and lists of names")
+}
+
+/// What the token must allow a new key to do, for its purpose and no other.
+pub(super) fn flags(usage: &Usage) -> Flags {
+    let agrees = usage.algorithms().iter().any(|algorithm| {
+        matches!(
+            algorithm,
+            Algorithm::EcdhEs | Algorithm::EcdhEsA128Kw | Algorithm::EcdhEsA256Kw
+        )
+    });
+    Flags {
+        sign: matches!(usage.purpose(), Purpose::Sign | Purpose::Mac),
+        decrypt: usage.purpose() == Purpose::Decrypt && !agrees,
+        derive: agrees,
+        unwrap: usage.purpose() == Purpose::Wrap,
+    }
+}
+
+fn facts(found: &FoundKey, adopted: bool) -> VersionFacts {
+    let public = public(&found.material);
+    VersionFacts {
+        version: found.version.clone(),
+        thumbprint: public.as_ref().map(PublicKey::thumbprint),
+        public,
+        attributes: found.attributes,
+        adopted,
+        binding: found.binding,
+    }
+}
+
+fn public(material: &Material) -> Option<PublicKey> {
+    let key = match material {
+        Material::Rsa { modulus, exponent } => PublicKey::from_rsa(modulus, exponent),
+        Material::Ec { curve, point } => PublicKey::from_ec_point(*curve, point),
+        Material::Ed25519 { point } => PublicKey::from_ed25519(point),
+        Material::Secret { .. } | Material::Aes { .. } => return None,
+    };
+    Some(key.expect("the worker made this key from the same numbers"))
+}
+
+/// What a key may be used for, and whether it was adopted.
+fn usage(
+    name: &KeyName,
+    found: &FoundKey,
+    inventory: &Inventory,
+    declarations: &[Declaration],
+) -> Result<(Usage, bool), String> {
+    let unfit = |error: InvalidUsage| error.to_string();
+    if let Some(record) = inventory.records.get(name.as_str()) {
+        let record: Record = serde_json::from_slice(record)
+            .ok()
+            .filter(|record: &Record| record.format == 1)
+            .ok_or("its record in the token can't be read; it may be of a newer version of this program")?;
+        let key_type = type_for(&found.material, &record.algorithms)?;
+        return Usage::new(
+            key_type,
+            record.purpose,
+            record.algorithms,
+            record.content_encryptions,
+            record.compression_allowed,
+        )
+        .map(|usage| (usage, false))
+        .map_err(unfit);
+    }
+    if let Some(declared) = declarations.iter().find(|declared| declared.name == *name) {
+        let key_type = type_for(&found.material, &declared.algorithms)?;
+        return Usage::new(
+            key_type,
+            declared.purpose,
+            declared.algorithms.clone(),
+            declared.content_encryptions.clone(),
+            declared.allow_compression,
+        )
+        .map(|usage| (usage, true))
+        .map_err(unfit);
+    }
+    let (purpose, algorithms) = only_use(found)
+        .ok_or("the token allows it more than one use, or none that is known; say in [[keys]] what it is for")?;
+    let encryptions = match purpose {
+        Purpose::Sign | Purpose::Mac => Vec::new(),
+        Purpose::Decrypt | Purpose::Wrap => ContentEncryption::ALL.to_vec(),
+    };
+    let key_type = type_for(&found.material, &algorithms)?;
+    Usage::new(key_type, purpose, algorithms, encryptions, false)
+        .map(|usage| (usage, true))
+        .map_err(unfit)
+}
+
+/// The one use that the token allows a key that nobody declared, if there is one.
+fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
+    let Flags {
+        sign,
+        decrypt,
+        derive,
+        unwrap,
+    } = found.flags;
+    let signs_only = sign && !decrypt && !derive && !unwrap;
+    Some(match &found.material {
+        Material::Rsa { .. } if signs_only => (
+            Purpose::Sign,
+            Algorithm::ALL
+                .into_iter()
+                .filter(|one| matches!(one, Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_)))
+                .collect(),
+        ),
+        Material::Rsa { .. } if decrypt && !sign && !derive => {
+            (Purpose::Decrypt, vec![Algorithm::RsaOaep256])
+        }
+        Material::Ec { curve, .. } if signs_only => (Purpose::Sign, vec![Algorithm::Ecdsa(*curve)]),
+        Material::Ec { .. } if derive && !sign => (
+            Purpose::Decrypt,
+            vec![
+                Algorithm::EcdhEs,
+                Algorithm::EcdhEsA128Kw,
+                Algorithm::EcdhEsA256Kw,
+            ],
+        ),
+        Material::Ed25519 { .. } if signs_only => (Purpose::Sign, vec![Algorithm::EdDsa]),
+        Material::Secret { bytes, made_for } if sign => {
+            let hash = match (made_for, bytes) {
+                (Some(hash), _) => *hash,
+                (None, 0..48) => Hash::Sha256,
+                (None, 48..64) => Hash::Sha384,
+                (None, _) => Hash::Sha512,
+            };
+            let fits = |one: &Algorithm| matches!(one, Algorithm::Hmac(other) if *other <= hash);
+            (
+                Purpose::Mac,
+                Algorithm::ALL.into_iter().filter(fits).collect(),
+            )
+        }
+        Material::Aes { bytes: 16 } if unwrap && !decrypt => {
+            (Purpose::Wrap, vec![Algorithm::A128Kw])
+        }
+        Material::Aes { bytes: 32 } if unwrap && !decrypt => {
+            (Purpose::Wrap, vec![Algorithm::A256Kw])
+        }
+        _ => return None,
+    })
+}
+
+fn key_type(found: &FoundKey, usage: &Usage) -> Result<KeyType, String> {
+    type_for(&found.material, usage.algorithms())
+}
+
+/// The type of a key, given what it will be used with: a generic secret serves the largest hash that is
+/// asked of it, whatever its length, since a shared secret's length is the partner's to choose.
+fn type_for(material: &Material, algorithms: &[Algorithm]) -> Result<KeyType, String> {
+    Ok(match material {
+        Material::Rsa { modulus, .. } => {
+            let bits = modulus.iter().skip_while(|byte| **byte == 0).count() * 8;
+            RsaSize::from_bits(bits).map(KeyType::Rsa).ok_or_else(|| {
+                format!("RSA with {bits} bits is not served; expected 2048, 3072 or 4096")
+            })?
+        }
+        Material::Ec { curve, .. } => KeyType::Ec(*curve),
+        Material::Ed25519 { .. } => KeyType::Ed25519,
+        Material::Secret { made_for, .. } => {
+            let asked = algorithms
+                .iter()
+                .filter_map(|one| match one {
+                    Algorithm::Hmac(hash) => Some(*hash),
+                    _ => None,
+                })
+                .max();
+            KeyType::Hmac(made_for.or(asked).unwrap_or(Hash::Sha256))
+        }
+        Material::Aes { bytes: 16 } => KeyType::Aes(AesSize::Bits128),
+        Material::Aes { bytes: 32 } => KeyType::Aes(AesSize::Bits256),
+        Material::Aes { bytes } => {
+            return Err(format!(
+                "AES with {} bits is not served; expected 128 or 256",
+                bytes * 8
+            ));
+        }
+    })
+}

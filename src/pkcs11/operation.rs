@@ -1,0 +1,593 @@
+//! What one lane of a worker does with its session: one job at a time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, RwLock},
+};
+
+use cryptoki::{
+    context::Pkcs11,
+    error::Error,
+    mechanism::{
+        Mechanism, MechanismType,
+        aead::GcmParams,
+        elliptic_curve::{EcKdf, Ecdh1DeriveParams},
+    },
+    object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle},
+    session::{Session, SessionState},
+    slot::Slot,
+    types::Ulong,
+};
+use serde_bytes::ByteBuf;
+use zeroize::Zeroizing;
+
+use super::{
+    errors::{Fault, Treatment, Work},
+    inventory::{self, Handle, Listing, RECORD_APPLICATION},
+    mechanism::Recipe,
+    oaep,
+    protocol::{
+        Capabilities, DecryptWith, Flags, Inventory, KeyReference, Reply, Request, SignItem,
+        SignWith, TokenFacts,
+    },
+};
+use crate::{
+    algorithm::{Algorithm, Hash, KeyType},
+    key::{Input, KeyVersion, PublicKey},
+};
+
+/// What all lanes of a worker share.
+pub(super) struct Module {
+    pub(super) pkcs11: Pkcs11,
+    pub(super) slot: Slot,
+    pub(super) facts: TokenFacts,
+    pub(super) capabilities: Capabilities,
+    /// Found once, at the start; changed by `Create` and `List` alone.
+    handles: RwLock<HashMap<KeyVersion, Handle>>,
+    /// MACs of long messages, between their chunks: each has a session of its own, so no lane is held.
+    macs: Mutex<HashMap<u64, Session>>,
+    /// Log-in belongs to the application and lasts while a session is open: this one stays open.
+    _pinned: Mutex<Session>,
+}
+
+/// A lane: the module, and a session that is opened anew after every error.
+pub(super) struct Lane {
+    module: Arc<Module>,
+    session: Option<Session>,
+}
+
+impl Module {
+    /// Takes over a logged-in session, and lists the token.
+    ///
+    /// # Errors
+    ///
+    /// What the token said.
+    pub(super) fn new(
+        pkcs11: Pkcs11,
+        slot: Slot,
+        facts: TokenFacts,
+        capabilities: Capabilities,
+        pinned: Session,
+    ) -> Result<(Self, Inventory), Fault> {
+        let listing = inventory::list(&pinned).map_err(ours)?;
+        let module = Self {
+            pkcs11,
+            slot,
+            facts,
+            capabilities,
+            handles: RwLock::default(),
+            macs: Mutex::default(),
+            _pinned: Mutex::new(pinned),
+        };
+        let inventory = module.adopt(listing);
+        Ok((module, inventory))
+    }
+
+    fn adopt(&self, listing: Listing) -> Inventory {
+        *self
+            .handles
+            .write()
+            .expect("no lane panics: a panic ends the worker") = listing.handles;
+        Inventory {
+            token: self.facts.clone(),
+            keys: listing.keys,
+            problems: listing.problems,
+            capabilities: self.capabilities.clone(),
+            records: listing.records,
+        }
+    }
+
+    /// The handle for a key, if it is the key that the daemon means.
+    fn handle(&self, key: &KeyReference) -> Option<Handle> {
+        let handles = self
+            .handles
+            .read()
+            .expect("no lane panics: a panic ends the worker");
+        handles
+            .get(&key.version)
+            .filter(|handle| handle.binding == key.binding)
+            .cloned()
+    }
+}
+
+impl Lane {
+    /// A lane without a session yet.
+    pub(super) const fn new(module: Arc<Module>) -> Self {
+        Self {
+            module,
+            session: None,
+        }
+    }
+
+    /// Does one job.
+    pub(super) fn execute(&mut self, request: Request) -> Reply {
+        let result = match request {
+            Request::Sign(items) => {
+                return Reply::Signed(
+                    items
+                        .into_iter()
+                        .map(|item| self.sign(item).map(ByteBuf::from))
+                        .collect(),
+                );
+            }
+            Request::Decrypt {
+                key,
+                with,
+                ciphertext,
+            } => self.decrypt(&key, with, &ciphertext),
+            Request::Agree { key, point } => self.agree(&key, &point),
+            Request::Unwrap { key, wrapped } => self.unwrap(&key, &wrapped),
+            Request::Wrap { key, plain } => self.wrap(&key, &plain),
+            Request::Open {
+                key,
+                mut iv,
+                aad,
+                ciphertext,
+            } => self.with_key(&key, Work::Callers, |session, handle, _| {
+                session.decrypt(&gcm(&mut iv, &aad)?, handle.object, &ciphertext)
+            }),
+            Request::Seal {
+                key,
+                mut iv,
+                aad,
+                plaintext,
+            } => self.with_key(&key, Work::Ours, |session, handle, _| {
+                session.encrypt(&gcm(&mut iv, &aad)?, handle.object, &plaintext)
+            }),
+            Request::MacStart { stream, key, hash } => {
+                return done(self.mac_start(stream, &key, hash));
+            }
+            Request::MacUpdate { stream, chunk } => return done(self.mac_update(stream, &chunk)),
+            Request::MacFinish { stream } => self.mac_finish(stream),
+            Request::MacAbort { stream } => {
+                drop(self.take_mac(stream));
+                return Reply::Done;
+            }
+            Request::Random { length } => {
+                self.with_session(Work::Ours, |session, _| session.generate_random_vec(length))
+            }
+            Request::Create {
+                version,
+                key_type,
+                flags,
+                record,
+            } => {
+                return match self.create(&version, key_type, flags, record) {
+                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
+                    Err(fault) => Reply::Failed(fault),
+                };
+            }
+            Request::List => {
+                return match self.list() {
+                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
+                    Err(fault) => Reply::Failed(fault),
+                };
+            }
+            Request::Check => return done(self.check()),
+        };
+        match result {
+            Ok(bytes) => Reply::Bytes(bytes),
+            Err(fault) => Reply::Failed(fault),
+        }
+    }
+
+    /// The handle for a key. One that this worker has not seen was made through another since; then, and
+    /// only then, the token is listed anew.
+    fn handle(&mut self, key: &KeyReference) -> Result<Handle, Fault> {
+        if let Some(handle) = self.module.handle(key) {
+            return Ok(handle);
+        }
+        self.list()?;
+        self.module.handle(key).ok_or_else(|| {
+            Fault::new(
+                Treatment::Configuration,
+                "the look-up of a key",
+                format!("{} is gone, or is another key than before", key.version),
+            )
+        })
+    }
+
+    fn sign(&mut self, item: SignItem) -> Result<Vec<u8>, Fault> {
+        let SignItem {
+            key,
+            with,
+            input,
+            verify,
+        } = item;
+        let handle = self.handle(&key)?;
+        let mechanism = with.mechanism();
+        let public = handle.public.as_ref().filter(|_| verify);
+        // Only RSA PKCS#1 is fed something else than what is verified.
+        let feed = match with {
+            SignWith::RsaPkcs1(_) => with.feed(input.clone()),
+            _ => input,
+        };
+        let signature = self.with_session(Work::Ours, |session, _| {
+            session.sign(&mechanism, handle.object, &feed)
+        })?;
+        if let Some(public) = public {
+            let input = match with {
+                SignWith::RsaPkcs1(hash) => Input::Digest(&feed[feed.len() - hash.len()..]),
+                SignWith::EdDsa => Input::Message(&feed),
+                _ => Input::Digest(&feed),
+            };
+            verified(public, with.algorithm(), input, &signature)?;
+        }
+        Ok(signature)
+    }
+
+    fn decrypt(
+        &mut self,
+        key: &KeyReference,
+        with: DecryptWith,
+        ciphertext: &[u8],
+    ) -> Result<Vec<u8>, Fault> {
+        let mechanism = with.mechanism(&self.module.capabilities);
+        self.with_key(key, Work::Callers, |session, handle, _| match &mechanism {
+            Some(mechanism) => session.decrypt(mechanism, handle.object, ciphertext),
+            None => {
+                let block = Zeroizing::new(session.decrypt(
+                    &Mechanism::RsaX509,
+                    handle.object,
+                    ciphertext,
+                )?);
+                // Some tokens drop leading zeros of the raw result.
+                let mut whole =
+                    Zeroizing::new(vec![0; ciphertext.len().saturating_sub(block.len())]);
+                whole.extend_from_slice(&block);
+                Ok(oaep::decode_sha256(&whole)
+                    .map(|plain| plain.to_vec())
+                    .unwrap_or_default())
+            }
+        })
+    }
+
+    fn agree(&mut self, key: &KeyReference, point: &[u8]) -> Result<Vec<u8>, Fault> {
+        // Z is as long as a coordinate, which is half of what follows the 04.
+        let length = Ulong::from((point.len() / 2) as u64);
+        self.with_key(key, Work::Callers, |session, handle, _| {
+            let parameters = Ecdh1DeriveParams::new(EcKdf::null(), point);
+            let secret = session.derive_key(
+                &Mechanism::Ecdh1Derive(parameters),
+                handle.object,
+                &[
+                    Attribute::Class(ObjectClass::SECRET_KEY),
+                    Attribute::KeyType(TokenKeyType::GENERIC_SECRET),
+                    Attribute::ValueLen(length),
+                    Attribute::Token(false),
+                    Attribute::Sensitive(false),
+                    Attribute::Extractable(true),
+                ],
+            )?;
+            take_value(session, secret)
+        })
+    }
+
+    fn unwrap(&mut self, key: &KeyReference, wrapped: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.with_key(key, Work::Callers, |session, handle, _| {
+            let secret = session.unwrap_key(
+                &Mechanism::AesKeyWrap,
+                handle.object,
+                wrapped,
+                &[
+                    Attribute::Class(ObjectClass::SECRET_KEY),
+                    Attribute::KeyType(TokenKeyType::GENERIC_SECRET),
+                    Attribute::Token(false),
+                    Attribute::Sensitive(false),
+                    Attribute::Extractable(true),
+                ],
+            )?;
+            take_value(session, secret)
+        })
+    }
+
+    fn wrap(&mut self, key: &KeyReference, plain: &[u8]) -> Result<Vec<u8>, Fault> {
+        self.with_key(key, Work::Ours, |session, handle, _| {
+            let secret = session.create_object(&[
+                Attribute::Class(ObjectClass::SECRET_KEY),
+                Attribute::KeyType(TokenKeyType::GENERIC_SECRET),
+                Attribute::Token(false),
+                Attribute::Sensitive(false),
+                Attribute::Extractable(true),
+                Attribute::Value(plain.to_vec()),
+            ])?;
+            let wrapped = session.wrap_key(&Mechanism::AesKeyWrap, handle.object, secret);
+            session.destroy_object(secret)?;
+            wrapped
+        })
+    }
+
+    fn mac_start(&mut self, stream: u64, key: &KeyReference, hash: Hash) -> Result<(), Fault> {
+        let handle = self.handle(key)?;
+        let session = self
+            .module
+            .pkcs11
+            .open_ro_session(self.module.slot)
+            .map_err(ours)?;
+        session
+            .sign_init(&SignWith::Hmac(hash).mechanism(), handle.object)
+            .map_err(ours)?;
+        self.module
+            .macs
+            .lock()
+            .expect("no lane panics: a panic ends the worker")
+            .insert(stream, session);
+        Ok(())
+    }
+
+    fn mac_update(&mut self, stream: u64, chunk: &[u8]) -> Result<(), Fault> {
+        let session = self.take_mac(stream)?;
+        // On an error the session is dropped here, which closes it.
+        session.sign_update(chunk).map_err(ours)?;
+        self.module
+            .macs
+            .lock()
+            .expect("no lane panics: a panic ends the worker")
+            .insert(stream, session);
+        Ok(())
+    }
+
+    fn mac_finish(&mut self, stream: u64) -> Result<Vec<u8>, Fault> {
+        self.take_mac(stream)?.sign_final().map_err(ours)
+    }
+
+    fn take_mac(&self, stream: u64) -> Result<Session, Fault> {
+        self.module
+            .macs
+            .lock()
+            .expect("no lane panics: a panic ends the worker")
+            .remove(&stream)
+            .ok_or_else(|| {
+                Fault::new(
+                    Treatment::Device,
+                    "C_SignUpdate",
+                    "the message's session is gone",
+                )
+            })
+    }
+
+    /// Makes a key: first its record, then the key, so that a key of ours is never without its limits.
+    fn create(
+        &mut self,
+        version: &KeyVersion,
+        key_type: KeyType,
+        flags: Flags,
+        record: Vec<u8>,
+    ) -> Result<Inventory, Fault> {
+        let session = self
+            .module
+            .pkcs11
+            .open_rw_session(self.module.slot)
+            .map_err(ours)?;
+        let label = version.to_string();
+        // A record may be left from a creation that was cut short; there is no key for it, so it goes.
+        let record_template = [
+            Attribute::Class(ObjectClass::DATA),
+            Attribute::Application(RECORD_APPLICATION.to_vec()),
+            Attribute::Label(version.key.as_str().as_bytes().to_vec()),
+        ];
+        for left in session.find_objects(&record_template).map_err(ours)? {
+            session.destroy_object(left).map_err(ours)?;
+        }
+        let mut template = record_template.to_vec();
+        template.extend([
+            Attribute::Token(true),
+            Attribute::Private(true),
+            Attribute::Value(record),
+        ]);
+        let recorded = session.create_object(&template).map_err(ours)?;
+        let made = generate(&session, key_type, flags, &label);
+        if made.is_err() {
+            // The first error is the one to tell; a record without a key does nothing.
+            let _ = session.destroy_object(recorded);
+        }
+        made?;
+        let listing = inventory::list(&session).map_err(ours)?;
+        Ok(self.module.adopt(listing))
+    }
+
+    fn list(&mut self) -> Result<Inventory, Fault> {
+        let module = Arc::clone(&self.module);
+        let listing = self.with_session(Work::Ours, |session, _| inventory::list(session))?;
+        Ok(module.adopt(listing))
+    }
+
+    /// A known answer (FIPS 180-4, SHA-256 of "abc"), where the token can; and that it is still logged in.
+    fn check(&mut self) -> Result<(), Fault> {
+        let has_digest = self.module.capabilities.has(MechanismType::SHA256);
+        self.with_session(Work::Ours, |session, _| {
+            if has_digest
+                && session.digest(&Mechanism::Sha256, b"abc")? != Hash::Sha256.digest(b"abc")
+            {
+                return Ok(Some("a wrong digest"));
+            }
+            Ok(match session.get_session_info()?.session_state() {
+                SessionState::RoUser | SessionState::RwUser => None,
+                _ => Some("not logged in any more"),
+            })
+        })?
+        .map_or(Ok(()), |wrong| {
+            Err(Fault::new(Treatment::Device, "known-answer check", wrong))
+        })
+    }
+
+    fn with_key<T>(
+        &mut self,
+        key: &KeyReference,
+        work: Work,
+        act: impl FnMut(&Session, &Handle, &Module) -> Result<T, Error>,
+    ) -> Result<T, Fault> {
+        let handle = self.handle(key)?;
+        let mut act = act;
+        self.with_session(work, |session, module| act(session, &handle, module))
+    }
+
+    /// Runs one operation; after any error the session is closed, and a dead one is tried once more anew.
+    fn with_session<T>(
+        &mut self,
+        work: Work,
+        mut act: impl FnMut(&Session, &Module) -> Result<T, Error>,
+    ) -> Result<T, Fault> {
+        let mut last = None;
+        for _ in 0..2 {
+            let session = match self.session.take() {
+                Some(session) => session,
+                None => self
+                    .module
+                    .pkcs11
+                    .open_ro_session(self.module.slot)
+                    .map_err(ours)?,
+            };
+            match act(&session, &self.module) {
+                Ok(value) => {
+                    self.session = Some(session);
+                    return Ok(value);
+                }
+                Err(error) => {
+                    drop(session);
+                    let fault = Fault::of(&error, work);
+                    if fault.treatment != Treatment::Session {
+                        return Err(fault);
+                    }
+                    last = Some(fault);
+                }
+            }
+        }
+        // A fresh session that is dead too: it is the worker.
+        let fault = last.expect("both tries failed");
+        Err(Fault {
+            treatment: Treatment::Recycle,
+            ..fault
+        })
+    }
+}
+
+fn generate(session: &Session, key_type: KeyType, flags: Flags, label: &str) -> Result<(), Fault> {
+    let mut id = [0; 20];
+    aws_lc_rs::rand::fill(&mut id)
+        .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
+    let recipe = Recipe::new(key_type, flags, label, &id);
+    match &recipe.public {
+        None => session
+            .generate_key(&recipe.mechanism, &recipe.secret)
+            .map(drop)
+            .map_err(ours),
+        Some(public) => {
+            let (public, private) = session
+                .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
+                .map_err(ours)?;
+            // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
+            let identifier = key_identifier(session, public)?;
+            for object in [public, private] {
+                session
+                    .update_attributes(object, &[Attribute::Id(identifier.clone())])
+                    .map_err(ours)?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The SHA-1 of the BIT STRING that a SubjectPublicKeyInfo would hold.
+fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fault> {
+    let wanted = [
+        AttributeType::EcPoint,
+        AttributeType::Modulus,
+        AttributeType::PublicExponent,
+    ];
+    let (mut point, mut modulus, mut exponent) = (None, None, None);
+    for attribute in session.get_attributes(public, &wanted).map_err(ours)? {
+        match attribute {
+            Attribute::EcPoint(bytes) => point = Some(bytes),
+            Attribute::Modulus(bytes) => modulus = Some(bytes),
+            Attribute::PublicExponent(bytes) => exponent = Some(bytes),
+            _ => {}
+        }
+    }
+    let bits = match (&point, modulus, exponent) {
+        (Some(point), _, _) => inventory::octet_string(point).to_vec(),
+        (None, Some(modulus), Some(exponent)) => PublicKey::from_rsa(&modulus, &exponent)
+            .map_err(|error| Fault::new(Treatment::Device, "C_GenerateKeyPair", error.to_string()))?
+            .subject_public_key()
+            .to_vec(),
+        _ => {
+            return Err(Fault::new(
+                Treatment::Device,
+                "C_GenerateKeyPair",
+                "a public key without its value",
+            ));
+        }
+    };
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &bits);
+    Ok(digest.as_ref().to_vec())
+}
+
+/// A signature that does not verify is never released: handles can move to another key, and hardware fails.
+fn verified(
+    public: &PublicKey,
+    algorithm: Algorithm,
+    input: Input<'_>,
+    signature: &[u8],
+) -> Result<(), Fault> {
+    if public.verifies(algorithm, input, signature, false) {
+        Ok(())
+    } else {
+        Err(Fault::new(
+            Treatment::Device,
+            "C_Sign",
+            "a signature that does not verify with the public key",
+        ))
+    }
+}
+
+/// Reads the value of a session object and destroys it.
+fn take_value(session: &Session, object: ObjectHandle) -> Result<Vec<u8>, Error> {
+    let attributes = session.get_attributes(object, &[AttributeType::Value]);
+    session.destroy_object(object)?;
+    Ok(attributes?
+        .into_iter()
+        .find_map(|attribute| match attribute {
+            Attribute::Value(value) => Some(value),
+            _ => None,
+        })
+        .unwrap_or_default())
+}
+
+fn gcm<'a>(iv: &'a mut [u8; 12], aad: &'a [u8]) -> Result<Mechanism<'a>, Error> {
+    Ok(Mechanism::AesGcm(GcmParams::new(
+        iv,
+        aad,
+        Ulong::from(128_u64),
+    )?))
+}
+
+fn done(result: Result<(), Fault>) -> Reply {
+    match result {
+        Ok(()) => Reply::Done,
+        Err(fault) => Reply::Failed(fault),
+    }
+}
+
+fn ours(error: Error) -> Fault {
+    Fault::of(&error, Work::Ours)
+}
