@@ -2,6 +2,7 @@
 //! results of using them.
 
 pub mod algorithm;
+pub mod jose;
 pub mod key;
 
 /// Types and stubs generated from `proto/`.
