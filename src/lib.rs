@@ -4,6 +4,7 @@
 pub mod algorithm;
 pub mod client;
 pub mod identity;
+pub mod jose;
 pub mod key;
 pub mod pkcs11;
 pub mod policy;
