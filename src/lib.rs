@@ -8,6 +8,7 @@ pub mod jose;
 pub mod key;
 pub mod pkcs11;
 pub mod policy;
+pub mod signer;
 pub mod wire;
 
 /// Types and stubs generated from `proto/`.

@@ -1,2 +1,4 @@
 //! stub
-fn main() -> std::process::ExitCode { chancery::pkcs11::run_worker() }
+fn main() -> std::process::ExitCode {
+    chancery::pkcs11::run_worker()
+}

@@ -1,0 +1,584 @@
+//! The life of a request, told in one place: find the key, ask the policy, let the token do it.
+//!
+//! Every public function here has the same course. The policy is asked before anything that depends on
+//! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
+//! gives is moved into the token's call. Bad content stops before the token is asked.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use subtle::ConstantTimeEq;
+use tokio::time::Instant;
+
+use crate::{
+    algorithm::{Algorithm, Hash, Purpose},
+    identity::Identity,
+    key::{Input, KeyName, KeyVersion, Version, ecdsa},
+    pkcs11::{Key, MacStream, Token, TokenError, VersionFacts},
+    policy::{Denied, Operation, Permit, Policy},
+};
+
+pub use error::Error;
+pub use keys::{Certify, KeyRequest};
+pub use message::{DecryptedJwe, JweRecipient, JwsRequest, VerifiedJws};
+
+mod certificate_request;
+mod error;
+mod keys;
+mod message;
+
+/// What all requests share: the tokens and the policy in force.
+pub struct Signer {
+    tokens: Vec<Arc<Token>>,
+    policy: ArcSwap<Policy>,
+}
+
+/// Who calls, and until when the answer is of use.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who.
+    pub identity: Arc<Identity>,
+    /// Until when.
+    pub deadline: Instant,
+}
+
+/// A key, or one version of it, as a caller names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selector {
+    /// Which key.
+    pub key: KeyName,
+    /// Which version; `None` is the primary one, or, to verify, every one.
+    pub version: Option<Version>,
+}
+
+/// What is to be signed: exactly one of a message and its digest.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// The message.
+    Message(Bytes),
+    /// Its digest, made by the caller with the algorithm's hash.
+    Digest(Bytes),
+}
+
+/// How ECDSA signatures are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureForm {
+    /// As the token and JOSE have it: r||s for ECDSA.
+    Raw,
+    /// DER; ECDSA alone.
+    Der,
+}
+
+/// One thing to sign.
+#[derive(Clone, Debug)]
+pub struct SignRequest {
+    /// With which key.
+    pub key: Selector,
+    /// With which algorithm.
+    pub algorithm: Algorithm,
+    /// What.
+    pub content: Content,
+    /// How the signature is to be written.
+    pub form: SignatureForm,
+}
+
+/// A signature, and what made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// The key version that made it.
+    pub version: KeyVersion,
+    /// The algorithm that made it.
+    pub algorithm: Algorithm,
+}
+
+/// A long message that is being signed.
+pub struct LongSignature<'a> {
+    kind: LongKind<'a>,
+    version: KeyVersion,
+    algorithm: Algorithm,
+    form: SignatureForm,
+    length: u64,
+}
+
+enum LongKind<'a> {
+    /// The hash is made here; the token sees the digest at the end.
+    Hashed {
+        hasher: Hasher,
+        token: Arc<Token>,
+        permit: Permit,
+    },
+    /// The token makes the MAC chunk by chunk.
+    Mac(MacStream<'a>),
+}
+
+enum Hasher {
+    Sha256(sha2::Sha256),
+    Sha384(sha2::Sha384),
+    Sha512(sha2::Sha512),
+}
+
+/// A key that was found, and the token that holds it.
+struct Found {
+    token: Arc<Token>,
+    key: Arc<Key>,
+}
+
+impl Signer {
+    /// With these tokens and this policy.
+    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy) -> Self {
+        Self {
+            tokens,
+            policy: ArcSwap::from_pointee(policy),
+        }
+    }
+
+    /// The tokens.
+    pub fn tokens(&self) -> &[Arc<Token>] {
+        &self.tokens
+    }
+
+    /// The policy in force.
+    pub fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Puts another policy in force, for the next request.
+    pub fn replace_policy(&self, policy: Policy) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// Signs one thing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn sign(&self, call: &Call, request: SignRequest) -> Result<Signature, Error> {
+        let (token, permit, input, form) = self.prepare(call, request)?;
+        let (version, algorithm) = (permit.key().clone(), permit.algorithm());
+        let raw = token.sign(permit, input, call.deadline).await?;
+        finish(raw, version, algorithm, form)
+    }
+
+    /// Signs many things; each has its own result, in order.
+    pub async fn sign_batch(
+        &self,
+        call: &Call,
+        requests: Vec<SignRequest>,
+    ) -> Vec<Result<Signature, Error>> {
+        let mut results: Vec<Option<Result<Signature, Error>>> = Vec::with_capacity(requests.len());
+        // One call to each token that is concerned; there is nearly always one.
+        let mut jobs: Vec<(Arc<Token>, Vec<Pending>, Vec<(Permit, Bytes)>)> = Vec::new();
+        for (index, request) in requests.into_iter().enumerate() {
+            match self.prepare(call, request) {
+                Ok((token, permit, input, form)) => {
+                    results.push(None);
+                    let pending = Pending {
+                        index,
+                        version: permit.key().clone(),
+                        algorithm: permit.algorithm(),
+                        form,
+                    };
+                    match jobs
+                        .iter_mut()
+                        .find(|(other, ..)| Arc::ptr_eq(other, &token))
+                    {
+                        Some((_, pendings, items)) => {
+                            pendings.push(pending);
+                            items.push((permit, input));
+                        }
+                        None => jobs.push((token, vec![pending], vec![(permit, input)])),
+                    }
+                }
+                Err(error) => results.push(Some(Err(error))),
+            }
+        }
+        for (token, pendings, items) in jobs {
+            let signed = token.sign_batch(items, call.deadline).await;
+            for (
+                Pending {
+                    index,
+                    version,
+                    algorithm,
+                    form,
+                },
+                raw,
+            ) in pendings.into_iter().zip(signed)
+            {
+                let result = raw
+                    .map_err(Error::from)
+                    .and_then(|raw| finish(raw, version, algorithm, form));
+                results[index] = Some(result);
+            }
+        }
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or(Err(Error::Token(TokenError::Lost))))
+            .collect()
+    }
+
+    /// Begins to sign a message of any length.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; EdDSA must see the message twice and is refused.
+    pub async fn sign_long<'a>(
+        &'a self,
+        call: &Call,
+        key: &Selector,
+        algorithm: Algorithm,
+        form: SignatureForm,
+    ) -> Result<LongSignature<'a>, Error> {
+        let (found, permit) = self.permit(call, key, Operation::Sign, algorithm)?;
+        check_form(algorithm, form)?;
+        let version = permit.key().clone();
+        let kind = match (algorithm, algorithm.prehash()) {
+            (_, Some(hash)) => LongKind::Hashed {
+                hasher: Hasher::new(hash),
+                token: found.token,
+                permit,
+            },
+            (Algorithm::Hmac(_), None) => {
+                let token = self
+                    .tokens
+                    .iter()
+                    .find(|token| Arc::ptr_eq(token, &found.token))
+                    .expect("it was found among them");
+                LongKind::Mac(token.start_mac(permit, call.deadline).await?)
+            }
+            (_, None) => return Err(Error::NotInChunks(algorithm)),
+        };
+        Ok(LongSignature {
+            kind,
+            version,
+            algorithm,
+            form,
+            length: 0,
+        })
+    }
+
+    /// Verifies a signature or MAC. Gives the version that made it, or `None` if none did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; a signature that is not valid is none.
+    pub async fn verify(
+        &self,
+        call: &Call,
+        key: &Selector,
+        algorithm: Algorithm,
+        content: Content,
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<KeyVersion>, Error> {
+        let (found, permit) = self.permit(call, key, Operation::Verify, algorithm)?;
+        check_form(algorithm, form)?;
+        let input = signing_input(algorithm, content)?;
+        let mut permit = Some(permit);
+        for facts in found.versions(key) {
+            let permit = match permit
+                .take()
+                .filter(|permit| *permit.key() == facts.version)
+            {
+                Some(permit) => permit,
+                None => self.policy.load().authorize(
+                    &call.identity,
+                    &facts.version,
+                    Operation::Verify,
+                    algorithm,
+                )?,
+            };
+            if verified(
+                &found.token,
+                facts,
+                permit,
+                input.clone(),
+                signature,
+                form,
+                call.deadline,
+            )
+            .await?
+            {
+                return Ok(Some(facts.version.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything of signing that comes before the token.
+    fn prepare(
+        &self,
+        call: &Call,
+        request: SignRequest,
+    ) -> Result<(Arc<Token>, Permit, Bytes, SignatureForm), Error> {
+        let SignRequest {
+            key,
+            algorithm,
+            content,
+            form,
+        } = request;
+        let (found, permit) = self.permit(call, &key, Operation::Sign, algorithm)?;
+        check_form(algorithm, form)?;
+        Ok((
+            found.token,
+            permit,
+            signing_input(algorithm, content)?,
+            form,
+        ))
+    }
+
+    /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
+    fn permit(
+        &self,
+        call: &Call,
+        wanted: &Selector,
+        operation: Operation,
+        algorithm: Algorithm,
+    ) -> Result<(Found, Permit), Error> {
+        let found = self.find(&wanted.key);
+        let version = match (&found, wanted.version) {
+            (_, Some(version)) => version,
+            (Ok(found), None) => found.key.primary().version.version,
+            // What is asked of the policy does not depend on the version.
+            (Err(_), None) => Version::FIRST,
+        };
+        let version = KeyVersion {
+            key: wanted.key.clone(),
+            version,
+        };
+        let permit = self.authorized(self.policy.load().authorize(
+            &call.identity,
+            &version,
+            operation,
+            algorithm,
+        ))?;
+        let found = found?;
+        found
+            .key
+            .version(&version)
+            .ok_or(Error::NoSuchVersion(version))?;
+        found.allows(algorithm)?;
+        Ok((found, permit))
+    }
+
+    /// The one key of this name among all tokens.
+    fn find(&self, name: &KeyName) -> Result<Found, Error> {
+        let mut found = Vec::new();
+        let mut unusable = None;
+        for token in &self.tokens {
+            let keys = token.keys();
+            match keys.get(name) {
+                Some(key) => found.push(Found {
+                    token: Arc::clone(token),
+                    key: Arc::clone(key),
+                }),
+                None => unusable = unusable.or_else(|| keys.why_unusable(name).map(str::to_owned)),
+            }
+        }
+        match (found.len(), unusable) {
+            (1, None) => Ok(found.swap_remove(0)),
+            (0, None) => Err(Error::NoSuchKey(name.clone())),
+            (0, Some(why)) => Err(Error::Unusable {
+                key: name.clone(),
+                why,
+            }),
+            _ => Err(Error::Unusable {
+                key: name.clone(),
+                why: "more than one token has a key of this name; give all but one another label"
+                    .to_owned(),
+            }),
+        }
+    }
+
+    /// Records what the policy said.
+    fn authorized<S>(&self, verdict: Result<Permit<S>, Denied>) -> Result<Permit<S>, Error> {
+        verdict.map_err(|denied| {
+            tracing::warn!(
+                client.id = %denied.identity().name(),
+                operation = %denied.asked().operation,
+                key = denied.asked().key.as_ref().map(tracing::field::display),
+                reason = %denied.reason(),
+                "denied"
+            );
+            Error::Denied(Box::new(denied))
+        })
+    }
+}
+
+impl Found {
+    /// The versions that a caller means: the one it named, or all, newest first.
+    fn versions<'a>(&'a self, wanted: &Selector) -> impl Iterator<Item = &'a VersionFacts> {
+        let version = wanted.version;
+        self.key
+            .versions
+            .iter()
+            .filter(move |facts| version.is_none_or(|version| facts.version.version == version))
+    }
+
+    /// Whether the key's record names the algorithm, and the token can do it.
+    fn allows(&self, algorithm: Algorithm) -> Result<(), Error> {
+        let usage = &self.key.usage;
+        if !usage.allows(algorithm) {
+            return Err(Error::AlgorithmNotAllowed {
+                key: self.key.name.clone(),
+                algorithm,
+                allowed: usage.algorithms().to_vec(),
+            });
+        }
+        Ok(())
+    }
+}
+
+impl LongSignature<'_> {
+    /// Adds the next bytes of the message.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; nothing is signed then.
+    pub async fn update(&mut self, chunk: Bytes) -> Result<(), Error> {
+        self.length += chunk.len() as u64;
+        match &mut self.kind {
+            LongKind::Hashed { hasher, .. } => hasher.update(&chunk),
+            LongKind::Mac(mac) => mac.update(chunk).await?,
+        }
+        Ok(())
+    }
+
+    /// How many bytes have come.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The signature.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn finish(self, deadline: Instant) -> Result<Signature, Error> {
+        let raw = match self.kind {
+            LongKind::Hashed {
+                hasher,
+                token,
+                permit,
+            } => token.sign(permit, hasher.finish().into(), deadline).await?,
+            LongKind::Mac(mac) => mac.finish().await?,
+        };
+        finish(raw, self.version, self.algorithm, self.form)
+    }
+
+    /// Gives up, so that the token keeps nothing of it.
+    pub async fn abort(self) {
+        if let LongKind::Mac(mac) = self.kind {
+            mac.abort().await;
+        }
+    }
+}
+
+impl Hasher {
+    fn new(hash: Hash) -> Self {
+        use sha2::Digest;
+        match hash {
+            Hash::Sha256 => Self::Sha256(sha2::Sha256::new()),
+            Hash::Sha384 => Self::Sha384(sha2::Sha384::new()),
+            Hash::Sha512 => Self::Sha512(sha2::Sha512::new()),
+        }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        use sha2::Digest;
+        match self {
+            Self::Sha256(hasher) => hasher.update(bytes),
+            Self::Sha384(hasher) => hasher.update(bytes),
+            Self::Sha512(hasher) => hasher.update(bytes),
+        }
+    }
+
+    fn finish(self) -> Vec<u8> {
+        use sha2::Digest;
+        match self {
+            Self::Sha256(hasher) => hasher.finalize().to_vec(),
+            Self::Sha384(hasher) => hasher.finalize().to_vec(),
+            Self::Sha512(hasher) => hasher.finalize().to_vec(),
+        }
+    }
+}
+
+/// One item of a batch that is with the token.
+struct Pending {
+    index: usize,
+    version: KeyVersion,
+    algorithm: Algorithm,
+    form: SignatureForm,
+}
+
+/// What the token is to see: the digest where the hash is made here, else the message.
+fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error> {
+    match (content, algorithm.prehash()) {
+        (Content::Message(message), Some(hash)) => Ok(hash.digest(&message).into()),
+        (Content::Message(message), None) => Ok(message),
+        (Content::Digest(digest), Some(hash)) if digest.len() == hash.len() => Ok(digest),
+        (Content::Digest(digest), Some(hash)) => Err(Error::DigestLength {
+            algorithm,
+            expected: hash.len(),
+            given: digest.len(),
+        }),
+        (Content::Digest(_), None) => Err(Error::DigestNotTaken(algorithm)),
+    }
+}
+
+/// DER is for ECDSA alone.
+const fn check_form(algorithm: Algorithm, form: SignatureForm) -> Result<(), Error> {
+    match (algorithm, form) {
+        (Algorithm::Ecdsa(_), _) | (_, SignatureForm::Raw) => Ok(()),
+        (_, SignatureForm::Der) => Err(Error::FormNotTaken(algorithm)),
+    }
+}
+
+fn finish(
+    raw: Vec<u8>,
+    version: KeyVersion,
+    algorithm: Algorithm,
+    form: SignatureForm,
+) -> Result<Signature, Error> {
+    let bytes = match (algorithm, form) {
+        (Algorithm::Ecdsa(curve), SignatureForm::Der) => {
+            ecdsa::raw_to_der(curve, &raw).ok_or(Error::Token(TokenError::Lost))?
+        }
+        _ => raw,
+    };
+    Ok(Signature {
+        bytes,
+        version,
+        algorithm,
+    })
+}
+
+/// Whether a version made the signature: with its public key here, or, for a MAC, by making it again there.
+async fn verified(
+    token: &Token,
+    facts: &VersionFacts,
+    permit: Permit,
+    input: Bytes,
+    signature: &[u8],
+    form: SignatureForm,
+    deadline: Instant,
+) -> Result<bool, Error> {
+    let algorithm = permit.algorithm();
+    match &facts.public {
+        Some(public) => {
+            let input = if algorithm.prehash().is_some() {
+                Input::Digest(&input)
+            } else {
+                Input::Message(&input)
+            };
+            Ok(public.verifies(algorithm, input, signature, form == SignatureForm::Der))
+        }
+        None => {
+            debug_assert_eq!(algorithm.purpose(), Purpose::Mac);
+            let mac = token.sign(permit, input, deadline).await?;
+            Ok(mac.ct_eq(signature).into())
+        }
+    }
+}

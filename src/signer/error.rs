@@ -1,0 +1,111 @@
+//! Why a request was not done: rich here, poor outside; `grpc` has the one table that maps it.
+
+use crate::{
+    algorithm::Algorithm,
+    jose::{
+        HeaderError,
+        jwe::{DecryptionFailed, EncryptError, InvalidRecipient},
+        jws::Malformed,
+    },
+    key::{InvalidUsage, KeyName, KeyVersion},
+    pkcs11::TokenError,
+    policy::Denied,
+};
+
+/// Why a request was not done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The policy says no, or nothing.
+    #[error("{0}")]
+    Denied(Box<Denied>),
+    /// The caller may use a key of this name, but there is none.
+    #[error("there is no key named {0}")]
+    NoSuchKey(KeyName),
+    /// The key has no such version.
+    #[error("there is no version {0}")]
+    NoSuchVersion(KeyVersion),
+    /// The key is there but can't be used.
+    #[error("the key {key} can't be used: {why}")]
+    Unusable {
+        /// Its name.
+        key: KeyName,
+        /// What is wrong and what to do.
+        why: String,
+    },
+    /// No token of that name, or none named where there are several.
+    #[error("{0}")]
+    NoSuchToken(String),
+    /// The key is not for this algorithm.
+    #[error(
+        "the key {key} may not be used with {algorithm}; it may be used with {}",
+        names(allowed)
+    )]
+    AlgorithmNotAllowed {
+        /// The key.
+        key: KeyName,
+        /// What was asked for.
+        algorithm: Algorithm,
+        /// What it may be used with.
+        allowed: Vec<Algorithm>,
+    },
+    /// The token can't do what a new key is to be for.
+    #[error("the token can't make this key: {0}")]
+    NotSupported(String),
+    /// A combination that makes no key.
+    #[error("{0}")]
+    Usage(#[from] InvalidUsage),
+    /// A digest of the wrong length.
+    #[error("the digest has {given} bytes; {algorithm} takes one of {expected}")]
+    DigestLength {
+        /// With which it was to be signed.
+        algorithm: Algorithm,
+        /// Its hash's length.
+        expected: usize,
+        /// What came.
+        given: usize,
+    },
+    /// A digest for an algorithm that needs the message.
+    #[error("{0} takes the message, not a digest of it")]
+    DigestNotTaken(Algorithm),
+    /// DER for something else than ECDSA.
+    #[error("{0} has one form of signature only; leave the ECDSA encoding unset")]
+    FormNotTaken(Algorithm),
+    /// EdDSA in chunks.
+    #[error("{0} must see the message twice, so it can't come in chunks; send it whole")]
+    NotInChunks(Algorithm),
+    /// A JWS that can't be read.
+    #[error("{0}")]
+    Jws(#[from] Malformed),
+    /// A header that a caller wanted.
+    #[error("{0}")]
+    Header(#[from] HeaderError),
+    /// A recipient that can't be encrypted to.
+    #[error("{0}")]
+    Recipient(#[from] InvalidRecipient),
+    /// A JWE that can't be made.
+    #[error("{0}")]
+    Encrypt(#[from] EncryptError),
+    /// A JWE that can't be opened. Its causes look alike to the caller.
+    #[error("{0}")]
+    Decryption(#[from] DecryptionFailed),
+    /// The certificate request can't be made of what was given.
+    #[error("{0}")]
+    CertificateRequest(String),
+    /// The token gave no result.
+    #[error("{0}")]
+    Token(#[from] TokenError),
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        Self::Denied(Box::new(denied))
+    }
+}
+
+fn names(algorithms: &[Algorithm]) -> String {
+    algorithms
+        .iter()
+        .map(|algorithm| algorithm.name())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

@@ -1,0 +1,192 @@
+//! Making keys, looking at them, and certificate requests.
+
+use std::sync::Arc;
+
+use super::{Call, Error, Selector, SignatureForm, Signer, certificate_request, finish};
+use crate::{
+    algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
+    key::{KeyName, KeyVersion, Usage},
+    pkcs11::{Key, Token},
+    policy::Operation,
+};
+
+pub use certificate_request::Certify;
+
+/// A key that is wanted.
+#[derive(Clone, Debug)]
+pub struct KeyRequest {
+    /// Its name.
+    pub name: KeyName,
+    /// In which token; `None` if there is only one.
+    pub token: Option<KeyName>,
+    /// What it is made of.
+    pub key_type: KeyType,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What it may be used with.
+    pub algorithms: Vec<Algorithm>,
+    /// For keys that decrypt or wrap.
+    pub content_encryptions: Vec<ContentEncryption>,
+    /// For keys that decrypt or wrap.
+    pub compression_allowed: bool,
+}
+
+impl Signer {
+    /// Makes a key, version 1, inside a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<Arc<Key>, Error> {
+        let KeyRequest {
+            name,
+            token,
+            key_type,
+            purpose,
+            algorithms,
+            content_encryptions,
+            compression_allowed,
+        } = request;
+        let verdict = self
+            .policy
+            .load()
+            .authorize_create(&call.identity, &name, &algorithms);
+        let permit = self.authorized(verdict)?;
+        let usage = Usage::new(
+            key_type,
+            purpose,
+            algorithms,
+            content_encryptions,
+            compression_allowed,
+        )?;
+        let token = self.token(token.as_ref())?;
+        // A name must mean one key, whichever token holds it.
+        match self.find(&name) {
+            Err(Error::NoSuchKey(_)) => {}
+            _ => return Err(Error::Token(crate::pkcs11::TokenError::Exists(name))),
+        }
+        let capabilities = token.capabilities();
+        for algorithm in usage.algorithms() {
+            capabilities
+                .supports(*algorithm, key_type)
+                .map_err(Error::NotSupported)?;
+        }
+        let key = token.create(permit, usage, call.deadline).await?;
+        tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), "key created");
+        Ok(key)
+    }
+
+    /// What is known of a key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub fn key(&self, call: &Call, name: &KeyName) -> Result<Arc<Key>, Error> {
+        let _permit = self.authorized(self.policy.load().authorize_get(&call.identity, name))?;
+        Ok(self.find(name)?.key)
+    }
+
+    /// The keys that the caller may see, by name.
+    pub fn keys(&self, call: &Call) -> Vec<Arc<Key>> {
+        let policy = self.policy.load();
+        let mut keys: Vec<_> = self
+            .tokens
+            .iter()
+            .flat_map(|token| token.keys().iter().cloned().collect::<Vec<_>>())
+            .filter(|key| policy.authorize_get(&call.identity, &key.name).is_ok())
+            .collect();
+        keys.sort_by(|a, b| a.name.cmp(&b.name));
+        // A name that two tokens have can't be used, so it is not shown as if it could.
+        let twins: Vec<_> = keys
+            .windows(2)
+            .filter(|pair| pair[0].name == pair[1].name)
+            .map(|pair| pair[0].name.clone())
+            .collect();
+        keys.retain(|key| !twins.contains(&key.name));
+        keys
+    }
+
+    /// So many random bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn random(
+        &self,
+        call: &Call,
+        token: Option<&KeyName>,
+        length: u32,
+    ) -> Result<Vec<u8>, Error> {
+        let permit = self.authorized(self.policy.load().authorize_random(&call.identity))?;
+        Ok(self
+            .token(token)?
+            .random(permit, length, call.deadline)
+            .await?)
+    }
+
+    /// A certificate request (PKCS#10, RFC 2986), DER, signed by the key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn certificate_request(
+        &self,
+        call: &Call,
+        key: &Selector,
+        algorithm: Algorithm,
+        certify: Certify,
+    ) -> Result<(Vec<u8>, KeyVersion), Error> {
+        let (found, permit) = self.permit(call, key, Operation::RequestCertificate, algorithm)?;
+        let version = permit.key().clone();
+        let public = found
+            .key
+            .version(&version)
+            .and_then(|facts| facts.public.clone())
+            .ok_or_else(|| {
+                Error::CertificateRequest(format!(
+                    "{version} is a secret; only key pairs have certificates"
+                ))
+            })?;
+        // The library that writes the request wants the signature in between, so it is asked twice: once for
+        // what is to be signed, once with the signature.
+        let to_sign = certificate_request::to_be_signed(&certify, &public, algorithm)?;
+        let input = super::signing_input(algorithm, super::Content::Message(to_sign.into()))?;
+        let raw = found.token.sign(permit, input, call.deadline).await?;
+        let form = match algorithm {
+            Algorithm::Ecdsa(_) => SignatureForm::Der,
+            _ => SignatureForm::Raw,
+        };
+        let signature = finish(raw, version, algorithm, form)?;
+        let der = certificate_request::signed(&certify, &public, algorithm, signature.bytes)?;
+        Ok((der, signature.version))
+    }
+
+    /// The token that is named, or the only one.
+    fn token(&self, name: Option<&KeyName>) -> Result<&Arc<Token>, Error> {
+        let names = || {
+            self.tokens
+                .iter()
+                .map(|token| token.name().as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        match (name, self.tokens.as_slice()) {
+            (Some(name), tokens) => {
+                tokens
+                    .iter()
+                    .find(|token| token.name() == name)
+                    .ok_or_else(|| {
+                        Error::NoSuchToken(format!(
+                            "there is no token named {name}; there is {}",
+                            names()
+                        ))
+                    })
+            }
+            (None, [only]) => Ok(only),
+            (None, _) => Err(Error::NoSuchToken(format!(
+                "there are several tokens, so name one of {}",
+                names()
+            ))),
+        }
+    }
+}

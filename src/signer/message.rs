@@ -1,0 +1,457 @@
+//! JWS and JWE: the framing of `jose`, the keys of the token.
+
+use zeroize::Zeroizing;
+
+use super::{
+    Call, Content, Error, Found, Selector, SignatureForm, Signer, signing_input, verified,
+};
+use crate::{
+    algorithm::{Algorithm, ContentEncryption},
+    jose::{
+        Serialization,
+        jwe::{
+            DecryptionFailed, Jwe, PublicRecipient, SealDraft, SealStep, Step, encrypt_to_public,
+        },
+        jws::{Draft, Jws, JwsParameters},
+    },
+    key::{KeyVersion, Version},
+    pkcs11::{Token, TokenError, VersionFacts},
+    policy::{Operation, Permit},
+};
+
+/// A JWS that is wanted.
+#[derive(Clone, Debug)]
+pub struct JwsRequest {
+    /// With which key.
+    pub key: Selector,
+    /// With which algorithm.
+    pub algorithm: Algorithm,
+    /// The payload.
+    pub payload: Vec<u8>,
+    /// JSON to merge into the protected header; may be empty.
+    pub protected_header: String,
+    /// JSON for the unprotected header; may be empty.
+    pub unprotected_header: String,
+    /// How to write it.
+    pub serialization: Serialization,
+    /// Whether to leave the payload out.
+    pub detached: bool,
+    /// Whether to sign the payload as it is.
+    pub unencoded_payload: bool,
+}
+
+/// A JWS whose signature was right.
+#[derive(Clone, Debug)]
+pub struct VerifiedJws {
+    /// The payload that was signed.
+    pub payload: Vec<u8>,
+    /// The protected header, JSON, as received.
+    pub protected_header: String,
+    /// The version that signed.
+    pub version: KeyVersion,
+    /// The algorithm that signed.
+    pub algorithm: Algorithm,
+}
+
+/// Whom a JWE is for.
+#[derive(Clone, Debug)]
+pub enum JweRecipient {
+    /// A public JWK.
+    Jwk(String),
+    /// A public key or certificate, PEM.
+    Pem(String),
+    /// A key of a token.
+    Key(Selector),
+}
+
+/// A JWE that was opened.
+pub struct DecryptedJwe {
+    /// What was in it.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// The protected header, JSON, as received.
+    pub protected_header: String,
+    /// The version that opened it.
+    pub version: KeyVersion,
+    /// `alg`.
+    pub algorithm: Algorithm,
+    /// `enc`.
+    pub content_encryption: ContentEncryption,
+}
+
+impl Signer {
+    /// Makes a JWS.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn sign_jws(
+        &self,
+        call: &Call,
+        request: JwsRequest,
+    ) -> Result<(String, KeyVersion), Error> {
+        let (found, permit) =
+            self.permit(call, &request.key, Operation::Sign, request.algorithm)?;
+        let version = permit.key().clone();
+        let draft = Draft::new(JwsParameters {
+            algorithm: request.algorithm,
+            key_id: found
+                .key
+                .version(&version)
+                .and_then(|facts| facts.thumbprint.as_deref()),
+            payload: &request.payload,
+            protected_header: &request.protected_header,
+            unprotected_header: &request.unprotected_header,
+            serialization: request.serialization,
+            detached: request.detached,
+            unencoded_payload: request.unencoded_payload,
+        })?;
+        let content = Content::Message(draft.signing_input().to_vec().into());
+        let input = signing_input(request.algorithm, content)?;
+        let signature = found.token.sign(permit, input, call.deadline).await?;
+        Ok((draft.finish(&signature), version))
+    }
+
+    /// Verifies a JWS: any of its signatures, with any version that the caller means.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], also if it can't be read; a signature that is wrong is `None`.
+    pub async fn verify_jws(
+        &self,
+        call: &Call,
+        key: &Selector,
+        text: &str,
+        detached_payload: Option<&[u8]>,
+        understood_critical: &[String],
+    ) -> Result<Option<VerifiedJws>, Error> {
+        let found = self.allowed(call, key, Operation::Verify)?;
+        let jws = Jws::parse(text, detached_payload, understood_critical)?;
+        let mut unfit = None;
+        for candidate in jws.candidates() {
+            let algorithm = candidate.algorithm();
+            // The key's record decides, not the message: a public key is never taken for a secret.
+            if let Err(error) = found.allows(algorithm) {
+                unfit = Some(error);
+                continue;
+            }
+            let content = Content::Message(candidate.signing_input().to_vec().into());
+            let input = signing_input(algorithm, content)?;
+            for facts in by_key_id(&found, key, candidate.key_id()) {
+                let verdict = self.policy.load().authorize(
+                    &call.identity,
+                    &facts.version,
+                    Operation::Verify,
+                    algorithm,
+                );
+                let permit = self.authorized(verdict)?;
+                let right = verified(
+                    &found.token,
+                    facts,
+                    permit,
+                    input.clone(),
+                    candidate.signature(),
+                    SignatureForm::Raw,
+                    call.deadline,
+                );
+                if right.await? {
+                    return Ok(Some(VerifiedJws {
+                        payload: jws.payload().to_vec(),
+                        protected_header: candidate.protected_header().to_owned(),
+                        version: facts.version.clone(),
+                        algorithm,
+                    }));
+                }
+            }
+        }
+        match unfit {
+            Some(error) if jws.candidates().len() == 1 => Err(error),
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes a JWE. Gives the version that it is for, if it is for a key of a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn encrypt_jwe(
+        &self,
+        call: &Call,
+        recipient: &JweRecipient,
+        algorithm: Algorithm,
+        content_encryption: ContentEncryption,
+        plaintext: &[u8],
+        protected_header: &str,
+        compress: bool,
+    ) -> Result<(String, Option<KeyVersion>), Error> {
+        let outside = |recipient: PublicRecipient| {
+            let permit = self.authorized(
+                self.policy
+                    .load()
+                    .authorize_encrypt_outside(&call.identity, algorithm),
+            )?;
+            // Consumed: the encryption that it permits is this one.
+            drop(permit);
+            let jwe = encrypt_to_public(
+                &recipient,
+                algorithm,
+                content_encryption,
+                plaintext,
+                protected_header,
+                compress,
+            )?;
+            Ok((jwe, None))
+        };
+        let selector = match recipient {
+            JweRecipient::Jwk(jwk) => return outside(PublicRecipient::from_jwk(jwk)?),
+            JweRecipient::Pem(pem) => return outside(PublicRecipient::from_pem(pem)?),
+            JweRecipient::Key(selector) => selector,
+        };
+        let (found, permit) = self.permit(call, selector, Operation::Encrypt, algorithm)?;
+        let usage = &found.key.usage;
+        if !usage.content_encryptions().contains(&content_encryption)
+            || (compress && !usage.compression_allowed())
+        {
+            let why = format!(
+                "the key's record allows the content encryptions {}, {} compression",
+                usage
+                    .content_encryptions()
+                    .iter()
+                    .map(|one| one.name())
+                    .collect::<Vec<_>>()
+                    .join(", "),
+                if usage.compression_allowed() {
+                    "with or without"
+                } else {
+                    "without"
+                },
+            );
+            return Err(Error::Unusable {
+                key: found.key.name.clone(),
+                why,
+            });
+        }
+        let version = permit.key().clone();
+        let facts = found
+            .key
+            .version(&version)
+            .ok_or_else(|| Error::NoSuchVersion(version.clone()))?;
+        let jwe = match &facts.public {
+            Some(public) => {
+                let recipient =
+                    PublicRecipient::from_public_key(public, facts.thumbprint.as_deref())
+                        .only_with(algorithm);
+                encrypt_to_public(
+                    &recipient,
+                    algorithm,
+                    content_encryption,
+                    plaintext,
+                    protected_header,
+                    compress,
+                )?
+            }
+            None => {
+                let draft = SealDraft::new(
+                    algorithm,
+                    content_encryption,
+                    None,
+                    plaintext,
+                    protected_header,
+                    compress,
+                )?;
+                let result = seal(&found.token, permit, draft.step(), call).await?;
+                draft.finish(&result)?
+            }
+        };
+        Ok((jwe, Some(version)))
+    }
+
+    /// Opens a JWE. Whatever is wrong with the message, the error is the same.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn decrypt_jwe(
+        &self,
+        call: &Call,
+        key: &Selector,
+        text: &str,
+    ) -> Result<DecryptedJwe, Error> {
+        let found = self.allowed(call, key, Operation::Decrypt)?;
+        let outcome = self.try_decrypt(call, &found, key, text).await;
+        if let Err(Error::Decryption(failure)) = &outcome {
+            tracing::info!(client.id = %call.identity.name(), key = %key.key, cause = failure.cause(), "decryption failed");
+        }
+        outcome
+    }
+
+    async fn try_decrypt(
+        &self,
+        call: &Call,
+        found: &Found,
+        key: &Selector,
+        text: &str,
+    ) -> Result<DecryptedJwe, Error> {
+        let jwe = Jwe::parse(text)?;
+        let facts = named_or_primary(found, key, &jwe);
+        let openings = jwe.openings(
+            facts.thumbprint.as_deref().unwrap_or_default(),
+            &found.key.usage,
+        )?;
+        let mut last: Option<DecryptionFailed> = None;
+        for opening in openings {
+            let (algorithm, content_encryption) =
+                (opening.algorithm(), opening.content_encryption());
+            let verdict = self.policy.load().authorize(
+                &call.identity,
+                &facts.version,
+                Operation::Decrypt,
+                algorithm,
+            );
+            let permit = self.authorized(verdict)?;
+            let outcome = match open(&found.token, permit, opening.step(), call).await {
+                Ok(secret) => Some(secret),
+                // Not told apart from a wrong tag: a substitute key takes the same way (RFC 7516 section 11.5).
+                Err(error) if error.is_callers_input() => None,
+                Err(error) => return Err(error.into()),
+            };
+            match opening.finish(outcome) {
+                Ok(opened) => {
+                    return Ok(DecryptedJwe {
+                        plaintext: opened.plaintext,
+                        protected_header: opened.protected_header,
+                        version: facts.version.clone(),
+                        algorithm,
+                        content_encryption,
+                    });
+                }
+                Err(failure) => last = Some(failure),
+            }
+        }
+        Err(last.expect("openings are never empty").into())
+    }
+
+    /// Finds a key that the caller may use for this operation with at least one of its algorithms: which one,
+    /// only the message will say.
+    fn allowed(
+        &self,
+        call: &Call,
+        wanted: &Selector,
+        operation: Operation,
+    ) -> Result<Found, Error> {
+        let policy = self.policy.load();
+        let found = self.find(&wanted.key);
+        let candidates = match &found {
+            Ok(found) => found.key.usage.algorithms().to_vec(),
+            // The same question for a key that is not there, so that the answers are alike.
+            Err(_) => Algorithm::ALL.to_vec(),
+        };
+        let version = KeyVersion {
+            key: wanted.key.clone(),
+            version: wanted.version.unwrap_or(Version::FIRST),
+        };
+        let mut refusal = None;
+        for algorithm in candidates {
+            match policy.authorize(&call.identity, &version, operation, algorithm) {
+                Ok(_permit) => {
+                    let found = found?;
+                    if wanted.version.is_some() && found.key.version(&version).is_none() {
+                        return Err(Error::NoSuchVersion(version));
+                    }
+                    return Ok(found);
+                }
+                Err(denied) => refusal = Some(denied),
+            }
+        }
+        let refusal = refusal.expect("a key has at least one algorithm");
+        self.authorized::<()>(Err(refusal))
+            .map(|_| unreachable!("a refusal is no permit"))
+    }
+}
+
+/// The versions that a signature may be of: those that `kid` names, or, if it names none of ours, all.
+fn by_key_id<'a>(
+    found: &'a Found,
+    wanted: &Selector,
+    key_id: Option<&str>,
+) -> Vec<&'a VersionFacts> {
+    let all: Vec<_> = found.versions(wanted).collect();
+    let named: Vec<_> = all
+        .iter()
+        .copied()
+        .filter(|facts| key_id.is_some() && facts.thumbprint.as_deref() == key_id)
+        .collect();
+    if named.is_empty() { all } else { named }
+}
+
+/// The version that opens a message: the one that the caller named, or that `kid` names, or the primary.
+fn named_or_primary<'a>(found: &'a Found, wanted: &Selector, jwe: &Jwe) -> &'a VersionFacts {
+    let hints: Vec<_> = jwe.recipients().flatten().collect();
+    found
+        .versions(wanted)
+        .find(|facts| {
+            wanted.version.is_some()
+                || facts
+                    .thumbprint
+                    .as_deref()
+                    .is_some_and(|kid| hints.contains(&kid))
+        })
+        .unwrap_or_else(|| found.key.primary())
+}
+
+async fn open(
+    token: &Token,
+    permit: Permit,
+    step: &Step,
+    call: &Call,
+) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+    match step {
+        Step::Decrypt { encrypted_key } => {
+            token
+                .decrypt(permit, encrypted_key.clone(), call.deadline)
+                .await
+        }
+        Step::Agree { point } => token.agree(permit, point.clone(), call.deadline).await,
+        Step::Unwrap { wrapped_key } => {
+            token
+                .unwrap_key(permit, wrapped_key.clone(), call.deadline)
+                .await
+        }
+        Step::Open {
+            iv,
+            aad,
+            ciphertext_and_tag,
+        } => {
+            let iv = iv
+                .as_slice()
+                .try_into()
+                .expect("an opening's IV has twelve bytes");
+            token
+                .open_sealed(
+                    permit,
+                    iv,
+                    aad.clone(),
+                    ciphertext_and_tag.clone(),
+                    call.deadline,
+                )
+                .await
+        }
+    }
+}
+
+async fn seal(
+    token: &Token,
+    permit: Permit,
+    step: SealStep<'_>,
+    call: &Call,
+) -> Result<Vec<u8>, TokenError> {
+    match step {
+        SealStep::Wrap { content_key } => token.wrap_key(permit, content_key, call.deadline).await,
+        SealStep::Seal { iv, aad, plaintext } => {
+            let iv = iv.try_into().expect("a draft's IV has twelve bytes");
+            token
+                .seal(permit, iv, aad.to_vec(), plaintext.to_vec(), call.deadline)
+                .await
+        }
+    }
+}
