@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import time
 from concurrent import futures
 from pathlib import Path
 
@@ -54,6 +55,7 @@ class FakeDaemon:
         self.calls = 0
         self.damage = None  # changes a response before it is sent
         self.complete_messages = 0  # chunked messages that came to their end
+        self.grace = 0.0  # seconds to wait for news of a cancelled call, which may come after the last chunk
 
     def serve(self, ca: Path, certificate: Path, key: Path):
         """Starts it on a port of its own; gives the server and the port."""
@@ -261,6 +263,9 @@ class _SigningService(signing_service_pb2_grpc.SigningServiceServicer):
         def work():
             header = next(requests).header
             message = b"".join(request.chunk for request in requests)
+            time.sleep(self.daemon.grace)
+            if not context.is_active():
+                raise Refusal(grpc.StatusCode.CANCELLED, "CANCELLED", "the caller went away")
             self.daemon.complete_messages += 1
             crc = header.message_crc32c if header.HasField("message_crc32c") else None
             signed = self.daemon.sign(
@@ -285,9 +290,7 @@ class _SigningService(signing_service_pb2_grpc.SigningServiceServicer):
 
     def StreamSign(self, requests, context):
         for request in requests:
-            yield signing_service_pb2.StreamSignResponse(
-                id=request.id, result=self.daemon.result(request.request)
-            )
+            yield signing_service_pb2.StreamSignResponse(id=request.id, result=self.daemon.result(request.request))
 
 
 class _JoseService(jose_service_pb2_grpc.JoseServiceServicer):

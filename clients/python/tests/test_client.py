@@ -42,9 +42,9 @@ from chancery import (
     Signature,
     SignItem,
     Unavailable,
+    wire,
 )
 from chancery import algorithms as algorithms_module
-from chancery import wire
 from chancery._generated.chancery.v1 import signing_service_pb2
 from chancery.connection import Settings
 from chancery.cryptography_keys import private_key
@@ -71,7 +71,7 @@ def served(authority):
 @pytest.fixture
 def daemon(served):
     fake = served[0]
-    fake.unavailable, fake.calls, fake.damage, fake.complete_messages = 0, 0, None, 0
+    fake.unavailable, fake.calls, fake.damage, fake.complete_messages, fake.grace = 0, 0, None, 0, 0.0
     fake.created.clear()
     return fake
 
@@ -290,10 +290,13 @@ def test_a_message_that_breaks_off_is_not_signed(client, daemon):
         yield b"half of"
         raise OSError("disk gone")
 
+    daemon.grace = 0.3
     with pytest.raises(OSError, match="disk gone"):
         client.sign_chunks("mac", "HS256", parts())
-    client.health()
+    time.sleep(0.6)
     assert daemon.complete_messages == 0
+    client.sign_chunks("mac", "HS256", [b"whole"])
+    assert daemon.complete_messages == 1
 
 
 def test_signed_length_is_checked(client, daemon):
@@ -343,6 +346,25 @@ def test_an_answer_that_is_not_what_was_asked_for_is_refused(client, daemon, fie
     with pytest.raises(IntegrityError) as caught:
         client.sign("mac", "HS256", message=b"m")
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("method", ["key", "request", "verify", "sign_jws", "verify_jws", "decrypt_jwe"])
+def test_an_answer_for_another_key_is_refused_in_every_call(client, daemon, method):
+    mac = client.sign("mac", "HS256", message=b"m").signature
+    token = client.sign_jws("rsa", "RS256", b"p").jws
+    secret = client.encrypt_jwe(b"p", algorithm="RSA-OAEP-256", content_encryption="A256GCM", key="rsa").jwe
+    call = {
+        "key": lambda: client.get_public_key("rsa"),
+        "request": lambda: client.create_certificate_request("rsa", "RS256"),
+        "verify": lambda: client.verify("mac", "HS256", mac, message=b"m"),
+        "sign_jws": lambda: client.sign_jws("rsa", "RS256", b"p"),
+        "verify_jws": lambda: client.verify_jws("rsa", token),
+        "decrypt_jwe": lambda: client.decrypt_jwe("rsa", secret),
+    }[method]
+    assert call()
+    daemon.damage = lambda response: setattr(response, "name", "keys/other/versions/1")
+    with pytest.raises(IntegrityError, match="KEY_MISMATCH"):
+        call()
 
 
 # JOSE
@@ -505,7 +527,7 @@ def test_environment_by_variables(client, served, authority, monkeypatch):
 
 
 def test_environment_by_directory_of_dev(tmp_path, monkeypatch):
-    lines = "# written by dev\nCHANCERY_ADDR=127.0.0.1:7\nCHANCERY_CA=ca.pem\nCHANCERY_CERT=/c.pem\nCHANCERY_KEY=k=.pem\n"
+    lines = "# by dev\nCHANCERY_ADDR=127.0.0.1:7\nCHANCERY_CA=ca.pem\nCHANCERY_CERT=/c.pem\nCHANCERY_KEY=k=.pem\n"
     directory = tmp_path / ".chancery-dev"
     directory.mkdir()
     (directory / "client.env").write_text(lines)

@@ -76,14 +76,10 @@ class Client:
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
 
     @classmethod
-    def from_environment(
-        cls, timeout: Optional[float] = 10.0, *, server_name: Optional[str] = None
-    ) -> Client:
+    def from_environment(cls, timeout: Optional[float] = 10.0, *, server_name: Optional[str] = None) -> Client:
         """Reads CHANCERY_ADDR, CHANCERY_CA, CHANCERY_CERT, CHANCERY_KEY, or finds a running `chanceryd dev`."""
         settings = Settings.from_environment()
-        return cls(
-            settings.address, settings.ca, settings.certificate, settings.key, timeout, server_name=server_name
-        )
+        return cls(settings.address, settings.ca, settings.certificate, settings.key, timeout, server_name=server_name)
 
     def __enter__(self) -> Client:
         return self
@@ -146,9 +142,8 @@ class Client:
         """The public key as PEM, DER and JWK; of the primary version if none is named."""
         request = key_service_pb2.GetPublicKeyRequest(name=resource_name(key))
         response = self._call(self.keys.GetPublicKey, request)
-        return PublicKey(
-            response.name, response.pem, response.der, json.loads(response.jwk), response.thumbprint
-        )
+        wire.check_name(request.name, response.name)
+        return PublicKey(response.name, response.pem, response.der, json.loads(response.jwk), response.thumbprint)
 
     def jwks(self) -> Dict[str, Any]:
         """The public keys that the caller may get, as a JWK Set."""
@@ -176,6 +171,7 @@ class Client:
             email_addresses=email_addresses,
         )
         response = self._call(self.keys.CreateCertificateRequest, request)
+        wire.check_name(request.name, response.name)
         return CertificateRequest(response.pem, response.der, response.name)
 
     def random(self, length: int, *, token: str = "") -> bytes:
@@ -378,6 +374,8 @@ class Client:
             understood_critical=understood_critical,
         )
         response = self._call(self.jose.VerifyJws, request)
+        if response.valid:
+            wire.check_name(request.name, response.name)
         return JwsVerification(
             response.valid,
             response.payload,
@@ -418,6 +416,7 @@ class Client:
         """Opens a JWE in any serialization."""
         request = jose_service_pb2.DecryptJweRequest(name=resource_name(key), jwe=jwe)
         response = self._call(self.jose.DecryptJwe, request)
+        wire.check_name(request.name, response.name)
         return DecryptedJwe(
             response.plaintext,
             response.protected_header,

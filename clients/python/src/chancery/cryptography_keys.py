@@ -101,7 +101,7 @@ def _rsa_family(scheme: padding.AsymmetricPadding, hash_: _Hash) -> str:
         salt_length: Any = scheme._salt_length
         if salt_length is padding.PSS.DIGEST_LENGTH:
             salt_length = int(name) // 8
-        if _hash_name(getattr(scheme, "_mgf")._algorithm)[0] == name and salt_length == int(name) // 8:
+        if _hash_name(scheme._mgf._algorithm)[0] == name and salt_length == int(name) // 8:
             return "PS"
     raise UnsupportedAlgorithm("expected PKCS1v15, or PSS with MGF1 and salt of the hash's own size")
 
@@ -109,7 +109,7 @@ def _rsa_family(scheme: padding.AsymmetricPadding, hash_: _Hash) -> str:
 def _hash_name(hash_: _Hash) -> Tuple[str, bool]:
     """The number in the JOSE name for a hash, and whether the hashing is done already."""
     prehashed = isinstance(hash_, Prehashed)
-    inner = getattr(hash_, "_algorithm") if prehashed else hash_
+    inner = hash_._algorithm if prehashed else hash_
     for kind, name in ((hashes.SHA256, "256"), (hashes.SHA384, "384"), (hashes.SHA512, "512")):
         if isinstance(inner, kind):
             return name, prehashed

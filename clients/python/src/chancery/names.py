@@ -16,8 +16,6 @@ def resource_name(key: str) -> str:
         return key
     match = _PLAIN.fullmatch(key)
     if match is None:
-        raise ValueError(
-            f"expected a key such as 'payouts', 'payouts/2' or 'keys/payouts/versions/2', got {key!r}"
-        )
+        raise ValueError(f"expected a key such as 'payouts', 'payouts/2' or 'keys/payouts/versions/2', got {key!r}")
     name = f"keys/{match['key']}"
     return name if match["version"] is None else f"{name}/versions/{match['version']}"

@@ -77,10 +77,15 @@ def item_result(item: SignItem, result: signing_service_pb2.SignResult) -> Union
 
 def check_answer(asked_name: str, asked_algorithm: Algorithm, name: str, algorithm: int) -> None:
     """Raises unless the key version and algorithm that were used are those that were asked for."""
-    if name != asked_name and not name.startswith(f"{asked_name}/versions/"):
-        raise IntegrityError("KEY_MISMATCH", f"asked for {asked_name}, was answered for {name!r}")
+    check_name(asked_name, name)
     if algorithm != to_wire(Algorithm, asked_algorithm):
         raise IntegrityError("ALGORITHM_MISMATCH", f"asked for {asked_algorithm.value}, was answered for another")
+
+
+def check_name(asked_name: str, name: str) -> None:
+    """Raises unless the key version that was used is of the key, or is the version, that was asked for."""
+    if name != asked_name and not name.startswith(f"{asked_name}/versions/"):
+        raise IntegrityError("KEY_MISMATCH", f"asked for {asked_name}, was answered for {name!r}")
 
 
 def encoding(value: Optional[EcdsaEncoding]) -> Any:
