@@ -1,0 +1,73 @@
+"""Client of Chancery, the hardware-backed signing daemon."""
+
+from chancery.algorithms import (
+    Algorithm,
+    ContentEncryption,
+    EcdsaEncoding,
+    KeyPurpose,
+    KeyType,
+    Serialization,
+)
+from chancery.client import Client
+from chancery.connection import ConfigurationError
+from chancery.errors import (
+    AlreadyExists,
+    ChanceryError,
+    DeadlineExceeded,
+    Denied,
+    FailedPrecondition,
+    IntegrityError,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unauthenticated,
+    Unavailable,
+)
+from chancery.results import (
+    CertificateRequest,
+    DecryptedJwe,
+    HealthStatus,
+    Jwe,
+    Jws,
+    JwsVerification,
+    Key,
+    KeyVersion,
+    PublicKey,
+    Signature,
+    SignItem,
+    Verification,
+)
+
+__all__ = [
+    "Algorithm",
+    "AlreadyExists",
+    "CertificateRequest",
+    "ChanceryError",
+    "Client",
+    "ConfigurationError",
+    "ContentEncryption",
+    "DeadlineExceeded",
+    "DecryptedJwe",
+    "Denied",
+    "EcdsaEncoding",
+    "FailedPrecondition",
+    "HealthStatus",
+    "IntegrityError",
+    "InvalidArgument",
+    "Jwe",
+    "Jws",
+    "JwsVerification",
+    "Key",
+    "KeyPurpose",
+    "KeyType",
+    "KeyVersion",
+    "NotFound",
+    "PublicKey",
+    "ResourceExhausted",
+    "Serialization",
+    "SignItem",
+    "Signature",
+    "Unauthenticated",
+    "Unavailable",
+    "Verification",
+]
