@@ -5,6 +5,7 @@ pub mod algorithm;
 pub mod identity;
 pub mod key;
 pub mod policy;
+pub mod tls;
 
 /// Types and stubs generated from `proto/`.
 #[allow(
