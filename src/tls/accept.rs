@@ -33,7 +33,7 @@ pub type Incoming = ReceiverStream<Result<Connection, Infallible>>;
 
 /// Why a peer was not let in.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+pub(super) enum Refused {
     #[error("{}", cause(.0))]
     Handshake(#[source] io::Error),
     #[error("the handshake took longer than {} s", .0.as_secs())]
@@ -126,7 +126,7 @@ impl Endpoint {
         }
     }
 
-    async fn handshake(
+    pub(super) async fn handshake(
         &self,
         stream: TcpStream,
         address: SocketAddr,
