@@ -79,6 +79,8 @@ impl Endpoint {
             };
             let (stream, address) = match listener.accept().await {
                 Ok(accepted) => accepted,
+                // A peer that was gone before its turn came.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
                     warn!(%error, "accepting a connection failed");
                     // Out of descriptors or memory: others must give some back first.

@@ -10,7 +10,10 @@ use rcgen::{
 use rustls::{
     ClientConfig, NamedGroup, RootCertStore, SupportedProtocolVersion,
     crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName},
+    pki_types::{
+        CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+        ServerName, pem::PemObject,
+    },
     version::{TLS12, TLS13},
 };
 use tempfile::TempDir;
@@ -390,6 +393,12 @@ async fn a_revocation_list_is_obeyed() {
     let endpoint = Endpoint::load(house.with_crl(&house.authority.revoke(&[7], 4000))).unwrap();
     assert_refused(&endpoint, with_serial(7), "Revoked").await;
     assert_eq!(meet(&endpoint, with_serial(8)).await.0.unwrap(), GOOD);
+    let list =
+        CertificateRevocationListDer::from_pem_slice(house.authority.revoke(&[8], 4000).as_bytes())
+            .unwrap();
+    house.write("crl.pem", &list);
+    assert_eq!(endpoint.reload().unwrap(), 0);
+    assert_refused(&endpoint, with_serial(8), "Revoked").await;
     // Expired, or of somebody else: nobody knows, so nobody gets in.
     let expired = Endpoint::load(house.with_crl(&house.authority.revoke(&[], 2021))).unwrap();
     assert_refused(&expired, with_serial(8), "revocation list expired").await;
@@ -497,6 +506,81 @@ async fn a_new_revocation_list_closes_the_live_connection_it_names() {
     assert_eq!(clients[1].read_u8().await.unwrap(), b'!');
     assert_eq!(endpoint.counters().active(), 1);
     assert_eq!(endpoint.recheck(), 0);
+}
+
+/// With the server that really serves: it names the peer to each request, and lets go of a connection
+/// that must end.
+#[tokio::test]
+async fn requests_know_their_peer_until_it_is_revoked() {
+    let house = House::new();
+    let endpoint = Endpoint::load(house.with_crl(&house.authority.revoke(&[], 4000))).unwrap();
+    let (listener, address) = listen().await;
+    let stop = CancellationToken::new();
+    let incoming = endpoint.accept(listener, stop.clone());
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let seen = Arc::new(Mutex::new(None));
+    let seen_by_server = Arc::clone(&seen);
+    let interceptor = move |request: tonic::Request<()>| {
+        *seen_by_server.lock().unwrap() = request.extensions().get::<Peer>().cloned();
+        Ok(request)
+    };
+    let server = tokio::spawn(
+        tonic::transport::Server::builder()
+            .layer(tonic::service::InterceptorLayer::new(interceptor))
+            .add_service(health)
+            .serve_with_incoming(incoming),
+    );
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.serial_number = Some(SerialNumber::from(7));
+    params.subject_alt_names = vec![uri(GOOD)];
+    params.extended_key_usages = vec![Extended::ClientAuth];
+    let certificate = params.signed_by(&key, &house.authority.issuer).unwrap();
+    let tls = tonic::transport::ClientTlsConfig::new()
+        .domain_name("localhost")
+        .ca_certificate(tonic::transport::Certificate::from_pem(
+            &house.authority.pem,
+        ))
+        .identity(tonic::transport::Identity::from_pem(
+            certificate.pem(),
+            key.serialize_pem(),
+        ));
+    let channel = tonic::transport::Endpoint::from_shared(format!("https://{address}"))
+        .unwrap()
+        .tls_config(tls)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let mut client = tonic_health::pb::health_client::HealthClient::new(channel);
+    let ask = tonic_health::pb::HealthCheckRequest::default;
+    client.check(ask()).await.unwrap();
+    let peer = seen.lock().unwrap().take().unwrap();
+    assert_eq!(peer.identity.name().as_str(), GOOD);
+    assert_eq!(endpoint.counters().active(), 1);
+    house.write("crl.pem", house.authority.revoke(&[7], 4000));
+    assert_eq!(endpoint.reload().unwrap(), 1);
+    assert!(client.check(ask()).await.is_err());
+    assert!(
+        client.check(ask()).await.is_err(),
+        "nor by a new connection"
+    );
+    assert_eq!(endpoint.counters().active(), 0);
+    stop.cancel();
+    server.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn peers_beyond_the_handshakes_at_a_time_wait_for_their_turn() {
+    let house = House::new();
+    let config = house.config("max_handshakes = 1\nhandshake_timeout = 1");
+    let endpoint = Endpoint::load(config).unwrap();
+    let (listener, address) = listen().await;
+    let mut incoming = endpoint.accept(listener, CancellationToken::new());
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let _client = connect(address, house.good_client()).await.unwrap();
+    assert!(incoming.next().await.is_some());
+    assert_eq!(endpoint.counters().handshake_failures(), 1);
 }
 
 #[tokio::test]
