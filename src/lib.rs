@@ -10,6 +10,7 @@ pub mod pkcs11;
 pub mod policy;
 pub mod signer;
 pub mod wire;
+pub mod tls;
 
 /// Types and stubs generated from `proto/`.
 #[allow(

@@ -3,7 +3,7 @@
 //! What no rule allows is denied. A rule allows a request when all of its lists name it; the first
 //! such rule of the file decides. There are no rules that forbid, so their order changes no verdict.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -11,20 +11,23 @@ use sha2::{Digest, Sha256};
 use crate::{
     algorithm::Algorithm,
     identity::{Identity, IdentityName},
-    key::{KeyName, KeyVersion, Version},
+    key::{KeyName, KeyVersion},
 };
 
 pub use explain::{Explanation, Match, RuleMatch};
 pub use file::PolicyError;
 pub use operation::{Need, Needs, Operation};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
+pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Use};
 
+use permit::Subject;
 use rule::{AlgorithmSet, Question, Rule};
 
 mod explain;
 mod file;
 mod operation;
 mod pattern;
+mod permit;
 mod rule;
 
 /// The rules of one policy file, checked and compiled.
@@ -32,120 +35,6 @@ mod rule;
 pub struct Policy {
     rules: Vec<Rule>,
     digest: String,
-}
-
-/// Leave for one identity to do one thing, once.
-///
-/// Only [`Policy`] makes one, and it can't be copied: what it permits takes it by value. Forging one
-/// does not compile:
-///
-/// ```compile_fail,E0451
-/// use chancery::{key::KeyVersion, policy::{Permit, Use}};
-/// fn forge(grant: Permit, subject: Use) -> Permit {
-///     Permit { subject, ..grant }
-/// }
-/// ```
-///
-/// Nor does making what it is about:
-///
-/// ```compile_fail,E0451
-/// use chancery::{algorithm::Algorithm, key::KeyVersion, policy::Use};
-/// fn forge(key: KeyVersion) -> Use {
-///     Use { key, algorithm: Algorithm::EdDsa }
-/// }
-/// ```
-///
-/// Nor does using one twice:
-///
-/// ```compile_fail,E0382
-/// use chancery::policy::Permit;
-/// fn sign(permit: Permit) {}
-/// fn twice(permit: Permit) {
-///     sign(permit);
-///     sign(permit);
-/// }
-/// ```
-///
-/// Nor does keeping a copy:
-///
-/// ```compile_fail,E0599
-/// use chancery::policy::Permit;
-/// fn copy(permit: &Permit) -> Permit {
-///     permit.clone()
-/// }
-/// ```
-///
-/// Nor does taking leave for one kind of thing for another:
-///
-/// ```compile_fail,E0308
-/// use chancery::policy::{Lookup, Permit};
-/// fn sign(permit: Permit) {}
-/// fn look(permit: Permit<Lookup>) {
-///     sign(permit);
-/// }
-/// ```
-///
-/// The same, used as it is meant:
-///
-/// ```
-/// use chancery::policy::Permit;
-/// fn sign(permit: Permit) -> String {
-///     format!("{} {}", permit.key(), permit.algorithm())
-/// }
-/// fn once(permit: Permit) -> String {
-///     sign(permit)
-/// }
-/// ```
-#[derive(Debug)]
-#[must_use = "a permit that nothing consumes permitted nothing"]
-pub struct Permit<S = Use> {
-    identity: Arc<Identity>,
-    rule: Arc<str>,
-    operation: Operation,
-    subject: S,
-}
-
-/// What most permits are about: a version of a key, used with an algorithm.
-#[derive(Debug)]
-pub struct Use {
-    key: KeyVersion,
-    algorithm: Algorithm,
-}
-
-/// What a permit to see a key is about.
-#[derive(Debug)]
-pub struct Lookup {
-    key: KeyName,
-}
-
-/// What a permit to make a key is about.
-#[derive(Debug)]
-pub struct Creation {
-    key: KeyName,
-    algorithms: Vec<Algorithm>,
-}
-
-/// What a permit is about that concerns no key: random bytes, or encrypting to a public key from
-/// outside.
-#[derive(Debug)]
-pub struct Keyless {
-    algorithm: Option<Algorithm>,
-}
-
-/// What somebody asked for; permits and denials are recorded with the same fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Asked {
-    /// What to do.
-    pub operation: Operation,
-    /// With which key; `None` if the operation concerns no key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<KeyName>,
-    /// Which version of it; `None` if the operation concerns no key, or all versions.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<Version>,
-    /// With which algorithms; several only for a key to be made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub algorithms: Vec<Algorithm>,
 }
 
 /// A request that no rule allows.
@@ -229,10 +118,7 @@ impl Policy {
             | Operation::RequestCertificate => true,
             Operation::Get | Operation::Create | Operation::GenerateRandom => false,
         };
-        let subject = || Use {
-            key: key.clone(),
-            algorithm,
-        };
+        let subject = || Use::new(key, algorithm);
         let question = Question {
             identity: identity.name(),
             key: Some(&key.key),
@@ -258,7 +144,7 @@ impl Policy {
         key: &KeyName,
     ) -> Result<Permit<Lookup>, Denied> {
         let operation = Operation::Get;
-        let subject = || Lookup { key: key.clone() };
+        let subject = || Lookup::new(key);
         let question = Question {
             identity: identity.name(),
             key: Some(key),
@@ -281,10 +167,7 @@ impl Policy {
         algorithms: &[Algorithm],
     ) -> Result<Permit<Creation>, Denied> {
         let operation = Operation::Create;
-        let subject = || Creation {
-            key: key.clone(),
-            algorithms: algorithms.to_vec(),
-        };
+        let subject = || Creation::new(key, algorithms);
         let question = Question {
             identity: identity.name(),
             key: Some(key),
@@ -347,8 +230,8 @@ impl Policy {
             operation,
             algorithms: algorithm.map(AlgorithmSet::from),
         };
-        self.decide(identity, Some(question), operation, || Keyless {
-            algorithm,
+        self.decide(identity, Some(question), operation, || {
+            Keyless::new(algorithm)
         })
     }
 
@@ -364,12 +247,7 @@ impl Policy {
             .as_ref()
             .and_then(|question| self.rules.iter().find(|rule| rule.allows(question)));
         match deciding {
-            Some(rule) => Ok(Permit {
-                identity: Arc::clone(identity),
-                rule: Arc::clone(rule.name()),
-                operation,
-                subject: subject(),
-            }),
+            Some(rule) => Ok(Permit::new(identity, rule.name(), operation, subject())),
             None => Err(Denied {
                 identity: Arc::clone(identity),
                 asked: subject().asked(operation),
@@ -378,134 +256,6 @@ impl Policy {
                 }),
             }),
         }
-    }
-}
-
-impl<S> Permit<S> {
-    /// Who may.
-    pub const fn identity(&self) -> &Arc<Identity> {
-        &self.identity
-    }
-
-    /// What may be done.
-    pub const fn operation(&self) -> Operation {
-        self.operation
-    }
-
-    /// The name of the rule that allowed it.
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-}
-
-#[expect(private_bounds, reason = "what a permit is about is a closed list")]
-impl<S: Subject> Permit<S> {
-    /// What was asked for, as a denial would have said it.
-    pub fn asked(&self) -> Asked {
-        self.subject.asked(self.operation)
-    }
-}
-
-impl Permit {
-    /// The key version that may be used.
-    pub const fn key(&self) -> &KeyVersion {
-        &self.subject.key
-    }
-
-    /// The algorithm that it may be used with.
-    pub const fn algorithm(&self) -> Algorithm {
-        self.subject.algorithm
-    }
-}
-
-impl Permit<Lookup> {
-    /// The key that may be seen, every version of it.
-    pub const fn key(&self) -> &KeyName {
-        &self.subject.key
-    }
-}
-
-impl Permit<Creation> {
-    /// The key that may be made.
-    pub const fn key(&self) -> &KeyName {
-        &self.subject.key
-    }
-
-    /// What it may be made for; never empty.
-    pub fn algorithms(&self) -> &[Algorithm] {
-        &self.subject.algorithms
-    }
-}
-
-impl Permit<Keyless> {
-    /// How to encrypt; `None` for random bytes.
-    pub const fn algorithm(&self) -> Option<Algorithm> {
-        self.subject.algorithm
-    }
-}
-
-/// What a permit is about.
-trait Subject {
-    fn asked(&self, operation: Operation) -> Asked;
-}
-
-impl Subject for Use {
-    fn asked(&self, operation: Operation) -> Asked {
-        Asked {
-            operation,
-            key: Some(self.key.key.clone()),
-            version: Some(self.key.version),
-            algorithms: vec![self.algorithm],
-        }
-    }
-}
-
-impl Subject for Lookup {
-    fn asked(&self, operation: Operation) -> Asked {
-        Asked {
-            operation,
-            key: Some(self.key.clone()),
-            version: None,
-            algorithms: vec![],
-        }
-    }
-}
-
-impl Subject for Creation {
-    fn asked(&self, operation: Operation) -> Asked {
-        Asked {
-            operation,
-            key: Some(self.key.clone()),
-            version: None,
-            algorithms: self.algorithms.clone(),
-        }
-    }
-}
-
-impl Subject for Keyless {
-    fn asked(&self, operation: Operation) -> Asked {
-        Asked {
-            operation,
-            key: None,
-            version: None,
-            algorithms: self.algorithm.into_iter().collect(),
-        }
-    }
-}
-
-impl fmt::Display for Asked {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.operation.fmt(formatter)?;
-        if let Some(key) = &self.key {
-            write!(formatter, " key={key}")?;
-        }
-        if let Some(version) = self.version {
-            write!(formatter, " version={version}")?;
-        }
-        for algorithm in &self.algorithms {
-            write!(formatter, " algorithm={algorithm}")?;
-        }
-        Ok(())
     }
 }
 

@@ -40,9 +40,8 @@ pub struct Needs {
 pub enum Need {
     /// Every request has one, and a rule must list it.
     Always,
-    /// Some requests have one. A request without is allowed by a rule with or without the list; one
-    /// with it only by a rule that lists it, except that a rule without algorithms leaves the
-    /// algorithm of a request without a key open.
+    /// Some requests have one. For those a rule must list it; the others it allows with or without
+    /// the list. Algorithms that are listed also hold for a request without a key.
     Sometimes,
     /// No request has one.
     Never,

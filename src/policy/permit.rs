@@ -1,0 +1,299 @@
+//! Permits: leave to do one thing, as a value that can't be forged, copied or used twice.
+
+use std::{fmt, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{
+    algorithm::Algorithm,
+    identity::Identity,
+    key::{KeyName, KeyVersion, Version},
+    policy::Operation,
+};
+
+/// Leave for one identity to do one thing, once.
+///
+/// Only [`Policy`] makes one, and it can't be copied: what it permits takes it by value. Forging one
+/// does not compile:
+///
+/// ```compile_fail,E0451
+/// use chancery::{key::KeyVersion, policy::{Permit, Use}};
+/// fn forge(grant: Permit, subject: Use) -> Permit {
+///     Permit { subject, ..grant }
+/// }
+/// ```
+///
+/// Nor does making what it is about:
+///
+/// ```compile_fail,E0451
+/// use chancery::{algorithm::Algorithm, key::KeyVersion, policy::Use};
+/// fn forge(key: KeyVersion) -> Use {
+///     Use { key, algorithm: Algorithm::EdDsa }
+/// }
+/// ```
+///
+/// Nor does using one twice:
+///
+/// ```compile_fail,E0382
+/// use chancery::policy::Permit;
+/// fn sign(permit: Permit) {}
+/// fn twice(permit: Permit) {
+///     sign(permit);
+///     sign(permit);
+/// }
+/// ```
+///
+/// Nor does keeping a copy:
+///
+/// ```compile_fail,E0599
+/// use chancery::policy::Permit;
+/// fn copy(permit: &Permit) -> Permit {
+///     permit.clone()
+/// }
+/// ```
+///
+/// Nor does taking leave for one kind of thing for another:
+///
+/// ```compile_fail,E0308
+/// use chancery::policy::{Lookup, Permit};
+/// fn sign(permit: Permit) {}
+/// fn look(permit: Permit<Lookup>) {
+///     sign(permit);
+/// }
+/// ```
+///
+/// The same, used as it is meant:
+///
+/// ```
+/// use chancery::policy::Permit;
+/// fn sign(permit: Permit) -> String {
+///     format!("{} {}", permit.key(), permit.algorithm())
+/// }
+/// fn once(permit: Permit) -> String {
+///     sign(permit)
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "a permit that nothing consumes permitted nothing"]
+pub struct Permit<S = Use> {
+    identity: Arc<Identity>,
+    rule: Arc<str>,
+    operation: Operation,
+    subject: S,
+}
+
+/// What most permits are about: a version of a key, used with an algorithm.
+#[derive(Debug)]
+pub struct Use {
+    key: KeyVersion,
+    algorithm: Algorithm,
+}
+
+/// What a permit to see a key is about.
+#[derive(Debug)]
+pub struct Lookup {
+    key: KeyName,
+}
+
+/// What a permit to make a key is about.
+#[derive(Debug)]
+pub struct Creation {
+    key: KeyName,
+    algorithms: Vec<Algorithm>,
+}
+
+/// What a permit is about that concerns no key: random bytes, or encrypting to a public key from
+/// outside.
+#[derive(Debug)]
+pub struct Keyless {
+    algorithm: Option<Algorithm>,
+}
+
+/// What somebody asked for; permits and denials are recorded with the same fields.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// What to do.
+    pub operation: Operation,
+    /// With which key; `None` if the operation concerns no key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyName>,
+    /// Which version of it; `None` if the operation concerns no key, or all versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// With which algorithms; several only for a key to be made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub algorithms: Vec<Algorithm>,
+}
+
+impl<S> Permit<S> {
+    /// For [`super::Policy`] alone, which calls it in one place.
+    pub(super) fn new(
+        identity: &Arc<Identity>,
+        rule: &Arc<str>,
+        operation: Operation,
+        subject: S,
+    ) -> Self {
+        Self {
+            identity: Arc::clone(identity),
+            rule: Arc::clone(rule),
+            operation,
+            subject,
+        }
+    }
+
+    /// Who may.
+    pub const fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
+
+    /// What may be done.
+    pub const fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The name of the rule that allowed it.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
+#[expect(private_bounds, reason = "what a permit is about is a closed list")]
+impl<S: Subject> Permit<S> {
+    /// What was asked for, as a denial would have said it.
+    pub fn asked(&self) -> Asked {
+        self.subject.asked(self.operation)
+    }
+}
+
+impl Permit {
+    /// The key version that may be used.
+    pub const fn key(&self) -> &KeyVersion {
+        &self.subject.key
+    }
+
+    /// The algorithm that it may be used with.
+    pub const fn algorithm(&self) -> Algorithm {
+        self.subject.algorithm
+    }
+}
+
+impl Permit<Lookup> {
+    /// The key that may be seen, every version of it.
+    pub const fn key(&self) -> &KeyName {
+        &self.subject.key
+    }
+}
+
+impl Permit<Creation> {
+    /// The key that may be made.
+    pub const fn key(&self) -> &KeyName {
+        &self.subject.key
+    }
+
+    /// What it may be made for; never empty.
+    pub fn algorithms(&self) -> &[Algorithm] {
+        &self.subject.algorithms
+    }
+}
+
+impl Permit<Keyless> {
+    /// How to encrypt; `None` for random bytes.
+    pub const fn algorithm(&self) -> Option<Algorithm> {
+        self.subject.algorithm
+    }
+}
+
+impl Use {
+    pub(super) fn new(key: &KeyVersion, algorithm: Algorithm) -> Self {
+        Self {
+            key: key.clone(),
+            algorithm,
+        }
+    }
+}
+
+impl Lookup {
+    pub(super) fn new(key: &KeyName) -> Self {
+        Self { key: key.clone() }
+    }
+}
+
+impl Creation {
+    pub(super) fn new(key: &KeyName, algorithms: &[Algorithm]) -> Self {
+        Self {
+            key: key.clone(),
+            algorithms: algorithms.to_vec(),
+        }
+    }
+}
+
+impl Keyless {
+    pub(super) const fn new(algorithm: Option<Algorithm>) -> Self {
+        Self { algorithm }
+    }
+}
+
+/// What a permit or a denial is about, as records have it.
+pub(super) trait Subject {
+    fn asked(&self, operation: Operation) -> Asked;
+}
+
+impl Subject for Use {
+    fn asked(&self, operation: Operation) -> Asked {
+        Asked {
+            operation,
+            key: Some(self.key.key.clone()),
+            version: Some(self.key.version),
+            algorithms: vec![self.algorithm],
+        }
+    }
+}
+
+impl Subject for Lookup {
+    fn asked(&self, operation: Operation) -> Asked {
+        Asked {
+            operation,
+            key: Some(self.key.clone()),
+            version: None,
+            algorithms: vec![],
+        }
+    }
+}
+
+impl Subject for Creation {
+    fn asked(&self, operation: Operation) -> Asked {
+        Asked {
+            operation,
+            key: Some(self.key.clone()),
+            version: None,
+            algorithms: self.algorithms.clone(),
+        }
+    }
+}
+
+impl Subject for Keyless {
+    fn asked(&self, operation: Operation) -> Asked {
+        Asked {
+            operation,
+            key: None,
+            version: None,
+            algorithms: self.algorithm.into_iter().collect(),
+        }
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.operation.fmt(formatter)?;
+        if let Some(key) = &self.key {
+            write!(formatter, " key={key}")?;
+        }
+        if let Some(version) = self.version {
+            write!(formatter, " version={version}")?;
+        }
+        for algorithm in &self.algorithms {
+            write!(formatter, " algorithm={algorithm}")?;
+        }
+        Ok(())
+    }
+}
