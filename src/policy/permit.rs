@@ -13,7 +13,7 @@ use crate::{
 
 /// Leave for one identity to do one thing, once.
 ///
-/// Only [`Policy`] makes one, and it can't be copied: what it permits takes it by value. Forging one
+/// Only [`Policy`](super::Policy) makes one, and it can't be copied: what it permits takes it by value. Forging one
 /// does not compile:
 ///
 /// ```compile_fail,E0451
@@ -45,10 +45,13 @@ use crate::{
 ///
 /// Nor does keeping a copy:
 ///
-/// ```compile_fail,E0599
+/// ```compile_fail,E0277
 /// use chancery::policy::Permit;
-/// fn copy(permit: &Permit) -> Permit {
-///     permit.clone()
+/// fn copy<T: Clone>(value: &T) -> T {
+///     value.clone()
+/// }
+/// fn keep(permit: &Permit) -> Permit {
+///     copy(permit)
 /// }
 /// ```
 ///
