@@ -3,14 +3,15 @@
 
 pub mod algorithm;
 pub mod client;
+pub mod grpc;
 pub mod identity;
 pub mod jose;
 pub mod key;
 pub mod pkcs11;
 pub mod policy;
 pub mod signer;
-pub mod wire;
 pub mod tls;
+pub mod wire;
 
 /// Types and stubs generated from `proto/`.
 #[allow(

@@ -27,7 +27,7 @@ use crate::{
 
 pub use config::Config;
 pub use errors::{Fault, Treatment};
-pub use keys::{Declaration, Key, KeyTable, VersionFacts};
+pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};

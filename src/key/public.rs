@@ -188,9 +188,7 @@ impl PublicKey {
 
     /// SubjectPublicKeyInfo, PEM with lines of 64 columns (RFC 7468).
     pub fn pem(&self) -> String {
-        rsa::pkcs8::Document::try_from(self.spki.as_slice())
-            .and_then(|document| document.to_pem("PUBLIC KEY", LineEnding::LF))
-            .expect("made from DER by this file")
+        pem("PUBLIC KEY", &self.spki)
     }
 
     /// SHA-256 of the DER; what a version is bound to.
@@ -273,6 +271,13 @@ impl PublicKey {
                 .is_ok(),
         }
     }
+}
+
+/// DER as PEM with lines of 64 columns (RFC 7468).
+pub fn pem(label: &'static str, der: &[u8]) -> String {
+    rsa::pkcs8::Document::try_from(der)
+        .and_then(|document| document.to_pem(label, LineEnding::LF))
+        .expect("made as DER by a library")
 }
 
 fn digest_of(hash: Hash) -> &'static digest::Algorithm {

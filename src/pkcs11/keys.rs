@@ -10,6 +10,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::protocol::{Attributes, Binding, Flags, FoundKey, Inventory, Material, Problem};
 use crate::{
@@ -88,6 +89,26 @@ impl Key {
     /// The version that is used when none is named: the newest.
     pub fn primary(&self) -> &VersionFacts {
         &self.versions[0]
+    }
+
+    /// A version's public half as a JWK (RFC 7517 section 4), unless it is a secret.
+    pub fn jwk(&self, facts: &VersionFacts) -> Option<Map<String, Value>> {
+        let mut jwk = facts.public.as_ref()?.jwk();
+        jwk.extend(
+            facts
+                .thumbprint
+                .clone()
+                .map(|thumbprint| ("kid".to_owned(), json!(thumbprint))),
+        );
+        let public_use = match self.usage.purpose() {
+            Purpose::Sign | Purpose::Mac => "sig",
+            Purpose::Decrypt | Purpose::Wrap => "enc",
+        };
+        jwk.insert("use".to_owned(), json!(public_use));
+        if let [algorithm] = self.usage.algorithms() {
+            jwk.insert("alg".to_owned(), json!(algorithm.name()));
+        }
+        Some(jwk)
     }
 
     /// One version.
@@ -176,6 +197,15 @@ impl KeyTable {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+}
+
+/// The public halves of these keys, all versions, as a JWK Set (RFC 7517 section 5).
+pub fn jwks<'a>(keys: impl Iterator<Item = &'a Key>) -> Value {
+    let keys: Vec<_> = keys
+        .flat_map(|key| key.versions.iter().filter_map(|facts| key.jwk(facts)))
+        .map(Value::Object)
+        .collect();
+    json!({ "keys": keys })
 }
 
 /// The record of a key that is about to be made.

@@ -1,0 +1,74 @@
+//! Gives the errors that the gRPC library makes itself (an unknown method, a message that is too large or
+//! not protobuf) the same details as ours: every error has an `ErrorInfo`.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tonic::{Code, Status};
+use tower::{Layer, Service};
+
+use super::status::status;
+
+/// The layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompleteStatus;
+
+/// The service that the layer makes.
+#[derive(Clone, Debug)]
+pub struct Completed<S>(S);
+
+impl<S> Layer<S> for CompleteStatus {
+    type Service = Completed<S>;
+
+    fn layer(&self, inner: S) -> Completed<S> {
+        Completed(inner)
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Completed<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    R: Default,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let response = self.0.call(request);
+        Box::pin(async move { response.await.map(complete) })
+    }
+}
+
+/// An error that came as headers alone, without details, gets them.
+fn complete<R: Default>(response: Response<R>) -> Response<R> {
+    let bare = Status::from_header_map(response.headers())
+        .filter(|status| status.code() != Code::Ok && status.details().is_empty());
+    let Some(bare) = bare else {
+        return response;
+    };
+    let (code, reason) = match bare.code() {
+        Code::Unimplemented => (Code::Unimplemented, "METHOD_UNKNOWN"),
+        Code::OutOfRange | Code::ResourceExhausted => (Code::InvalidArgument, "REQUEST_TOO_LARGE"),
+        Code::Cancelled | Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::Internal | Code::InvalidArgument => (Code::InvalidArgument, "REQUEST_MALFORMED"),
+        other => (other, "PROTOCOL_ERROR"),
+    };
+    let text = match (bare.message(), reason) {
+        ("", "METHOD_UNKNOWN") => "there is no such method".to_owned(),
+        (text, _) => text.to_owned(),
+    };
+    let mut completed = status(code, reason, text, []).into_http::<R>();
+    completed
+        .extensions_mut()
+        .extend(response.into_parts().0.extensions);
+    completed
+}

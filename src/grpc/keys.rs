@@ -1,0 +1,276 @@
+//! KeyService.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::{Services, algorithm, content_encryption, key_name, selector, status::invalid};
+use crate::{
+    key::KeyName,
+    pkcs11::{Key, VersionFacts},
+    proto::v1::{self, key_service_server::KeyService},
+    signer::{Certify, KeyRequest},
+    wire::{self, KeyResource},
+};
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl KeyService for Services {
+    async fn create_key(
+        &self,
+        request: Request<v1::CreateKeyRequest>,
+    ) -> Answer<v1::CreateKeyResponse> {
+        let call = self.call(&request)?;
+        let asked = request.into_inner();
+        let wanted = KeyRequest {
+            name: asked
+                .key_id
+                .parse()
+                .map_err(|error| invalid("KEY_NAME_INVALID", format!("`key_id`: {error}")))?,
+            token: token(&asked.token)?,
+            key_type: wire::key_type_from_proto(asked.r#type).ok_or_else(|| {
+                invalid(
+                    "KEY_TYPE_UNSPECIFIED",
+                    "`type` is not set, or not known here; name one",
+                )
+            })?,
+            purpose: wire::purpose_from_proto(asked.purpose).ok_or_else(|| {
+                invalid(
+                    "KEY_PURPOSE_UNSPECIFIED",
+                    "`purpose` is not set, or not known here; name one",
+                )
+            })?,
+            algorithms: asked
+                .algorithms
+                .into_iter()
+                .map(algorithm)
+                .collect::<Result<_, _>>()?,
+            content_encryptions: asked
+                .content_encryptions
+                .into_iter()
+                .map(content_encryption)
+                .collect::<Result<_, _>>()?,
+            compression_allowed: asked.compression_allowed,
+        };
+        let signer = Arc::clone(&self.signer);
+        self.run(call.deadline, async move {
+            let key = signer.create_key(&call, wanted).await?;
+            Ok(v1::CreateKeyResponse {
+                key: Some(describe(&key)),
+            })
+        })
+        .await
+    }
+
+    async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Answer<v1::GetKeyResponse> {
+        let call = self.call(&request)?;
+        let key = self
+            .signer
+            .key(&call, &key_name(&request.get_ref().name)?)?;
+        Ok(Response::new(v1::GetKeyResponse {
+            key: Some(describe(&key)),
+        }))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<v1::ListKeysRequest>,
+    ) -> Answer<v1::ListKeysResponse> {
+        let call = self.call(&request)?;
+        let v1::ListKeysRequest {
+            page_size,
+            page_token,
+        } = request.into_inner();
+        let size = match page_size {
+            0 => 100,
+            1.. => page_size.min(1000) as usize,
+            _ => {
+                return Err(invalid(
+                    "PAGE_SIZE_INVALID",
+                    format!("`page_size` is {page_size}; expected 0 to 1000"),
+                ));
+            }
+        };
+        // The token is the name that the last page ended with: it stays right when keys come and go.
+        let after: Option<KeyName> = match page_token.as_str() {
+            "" => None,
+            name => Some(name.parse().map_err(|_| {
+                invalid(
+                    "PAGE_TOKEN_INVALID",
+                    "`page_token` is not one that this service gave",
+                )
+            })?),
+        };
+        let mut keys = self.signer.keys(&call);
+        keys.retain(|key| after.as_ref().is_none_or(|after| key.name > *after));
+        let more = keys.len() > size;
+        keys.truncate(size);
+        let next_page_token = keys
+            .last()
+            .filter(|_| more)
+            .map(|key| key.name.to_string())
+            .unwrap_or_default();
+        Ok(Response::new(v1::ListKeysResponse {
+            keys: keys.iter().map(|key| describe(key)).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn get_public_key(
+        &self,
+        request: Request<v1::GetPublicKeyRequest>,
+    ) -> Answer<v1::GetPublicKeyResponse> {
+        let call = self.call(&request)?;
+        let wanted = selector(&request.get_ref().name)?;
+        let key = self.signer.key(&call, &wanted.key)?;
+        let facts = match wanted.version {
+            None => key.primary(),
+            Some(version) => {
+                let version = crate::key::KeyVersion {
+                    key: wanted.key,
+                    version,
+                };
+                key.version(&version)
+                    .ok_or(crate::signer::Error::NoSuchVersion(version))?
+            }
+        };
+        let public = facts.public.as_ref().ok_or_else(|| {
+            invalid(
+                "KEY_HAS_NO_PUBLIC_HALF",
+                format!("{} is a secret; it has no public half", facts.version),
+            )
+        })?;
+        Ok(Response::new(v1::GetPublicKeyResponse {
+            name: KeyResource::from(facts.version.clone()).to_string(),
+            pem: public.pem(),
+            der: public.der().to_vec().into(),
+            jwk: serde_json::Value::Object(key.jwk(facts).unwrap_or_default()).to_string(),
+            thumbprint: public.thumbprint(),
+        }))
+    }
+
+    async fn get_jwks(&self, request: Request<v1::GetJwksRequest>) -> Answer<v1::GetJwksResponse> {
+        let call = self.call(&request)?;
+        let keys = self.signer.keys(&call);
+        Ok(Response::new(v1::GetJwksResponse {
+            jwks: crate::pkcs11::jwks(keys.iter().map(Arc::as_ref)).to_string(),
+        }))
+    }
+
+    async fn create_certificate_request(
+        &self,
+        request: Request<v1::CreateCertificateRequestRequest>,
+    ) -> Answer<v1::CreateCertificateRequestResponse> {
+        let call = self.call(&request)?;
+        let asked = request.into_inner();
+        let (key, algorithm) = (selector(&asked.name)?, algorithm(asked.algorithm)?);
+        let certify = Certify {
+            subject: asked
+                .subject
+                .into_iter()
+                .map(|part| (part.r#type, part.value))
+                .collect(),
+            dns_names: asked.dns_names,
+            uris: asked.uris,
+            ip_addresses: asked.ip_addresses,
+            email_addresses: asked.email_addresses,
+        };
+        let signer = Arc::clone(&self.signer);
+        self.run(call.deadline, async move {
+            let (der, version) = signer
+                .certificate_request(&call, &key, algorithm, certify)
+                .await?;
+            Ok(v1::CreateCertificateRequestResponse {
+                pem: crate::key::pem("CERTIFICATE REQUEST", &der),
+                der: der.into(),
+                name: KeyResource::from(version).to_string(),
+            })
+        })
+        .await
+    }
+
+    async fn generate_random(
+        &self,
+        request: Request<v1::GenerateRandomRequest>,
+    ) -> Answer<v1::GenerateRandomResponse> {
+        let call = self.call(&request)?;
+        let v1::GenerateRandomRequest {
+            token: name,
+            length,
+        } = request.into_inner();
+        let token = token(&name)?;
+        let length = u32::try_from(length)
+            .ok()
+            .filter(|length| (1..=1024).contains(length))
+            .ok_or_else(|| {
+                invalid(
+                    "LENGTH_INVALID",
+                    format!("`length` is {length}; expected 1 to 1024"),
+                )
+            })?;
+        let signer = Arc::clone(&self.signer);
+        self.run(call.deadline, async move {
+            let data = signer.random(&call, token.as_ref(), length).await?;
+            Ok(v1::GenerateRandomResponse {
+                data_crc32c: crc32c::crc32c(&data),
+                data: data.into(),
+            })
+        })
+        .await
+    }
+}
+
+fn token(name: &str) -> Result<Option<KeyName>, Status> {
+    match name {
+        "" => Ok(None),
+        name => name
+            .parse()
+            .map(Some)
+            .map_err(|error| invalid("TOKEN_UNKNOWN", format!("`token`: {error}"))),
+    }
+}
+
+fn describe(key: &Key) -> v1::Key {
+    v1::Key {
+        name: KeyResource::from(key.name.clone()).to_string(),
+        token: key.token.to_string(),
+        r#type: wire::key_type_to_proto(key.usage.key_type()).into(),
+        purpose: wire::purpose_to_proto(key.usage.purpose()).into(),
+        algorithms: key
+            .usage
+            .algorithms()
+            .iter()
+            .map(|one| wire::algorithm_to_proto(*one).into())
+            .collect(),
+        content_encryptions: key
+            .usage
+            .content_encryptions()
+            .iter()
+            .map(|one| wire::content_encryption_to_proto(*one).into())
+            .collect(),
+        compression_allowed: key.usage.compression_allowed(),
+        primary_version: KeyResource::from(key.primary().version.clone()).to_string(),
+        versions: key.versions.iter().map(describe_version).collect(),
+    }
+}
+
+fn describe_version(facts: &VersionFacts) -> v1::KeyVersion {
+    v1::KeyVersion {
+        name: KeyResource::from(facts.version.clone()).to_string(),
+        attributes: Some(v1::TokenAttributes {
+            local: facts.attributes.local,
+            sensitive: facts.attributes.sensitive,
+            extractable: facts.attributes.extractable,
+            always_sensitive: facts.attributes.always_sensitive,
+            never_extractable: facts.attributes.never_extractable,
+        }),
+        public_key_sha256: facts
+            .public
+            .as_ref()
+            .map(|public| hex::encode(public.sha256()))
+            .unwrap_or_default(),
+        thumbprint: facts.thumbprint.clone().unwrap_or_default(),
+        adopted: facts.adopted,
+    }
+}

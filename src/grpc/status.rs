@@ -1,0 +1,232 @@
+//! The one table from errors to gRPC status: code, reason, metadata, and what to do.
+//!
+//! Every status has a `google.rpc.ErrorInfo`. The pair of reason and [`DOMAIN`] is a promise; texts may change.
+
+use std::{collections::HashMap, time::Duration};
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::{
+    pkcs11::{Fault, TokenError, Treatment},
+    signer::Error,
+    wire::KeyResource,
+};
+
+/// `ErrorInfo.domain`.
+pub const DOMAIN: &str = "chancery";
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        let text = error.to_string();
+        match error {
+            // The same words whether the key is there or not.
+            Error::Denied(denied) => {
+                let asked = denied.asked();
+                let mut metadata = vec![
+                    ("identity", denied.identity().name().to_string()),
+                    ("operation", asked.operation.to_string()),
+                ];
+                metadata.extend(asked.key.as_ref().map(|key| ("key", key.to_string())));
+                let what = asked.key.as_ref().map_or_else(String::new, |key| {
+                    format!(" with {key:?}", key = key.as_str())
+                });
+                status(
+                    Code::PermissionDenied,
+                    "PERMISSION_DENIED",
+                    format!(
+                        "{} may not {}{what}; if it should, a rule of the policy must say so",
+                        denied.identity().name(),
+                        asked.operation,
+                    ),
+                    metadata,
+                )
+            }
+            Error::NoSuchKey(key) => status(
+                Code::NotFound,
+                "KEY_NOT_FOUND",
+                text,
+                [("key", key.to_string())],
+            ),
+            Error::NoSuchVersion(version) => {
+                let name = KeyResource::from(version).to_string();
+                status(
+                    Code::NotFound,
+                    "KEY_VERSION_NOT_FOUND",
+                    text,
+                    [("name", name)],
+                )
+            }
+            Error::Unusable { key, .. } => status(
+                Code::FailedPrecondition,
+                "KEY_UNUSABLE",
+                text,
+                [("key", key.to_string())],
+            ),
+            Error::NoSuchToken(_) => invalid("TOKEN_UNKNOWN", text),
+            Error::AlgorithmNotAllowed { key, algorithm, .. } => status(
+                Code::InvalidArgument,
+                "ALGORITHM_NOT_ALLOWED",
+                text,
+                [
+                    ("key", key.to_string()),
+                    ("algorithm", algorithm.to_string()),
+                ],
+            ),
+            Error::NotSupported(_) => {
+                status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
+            }
+            Error::Usage(_) => invalid("KEY_USAGE_INVALID", text),
+            Error::DigestLength {
+                algorithm,
+                expected,
+                given,
+            } => status(
+                Code::InvalidArgument,
+                "DIGEST_LENGTH",
+                text,
+                [
+                    ("algorithm", algorithm.to_string()),
+                    ("expected", expected.to_string()),
+                    ("given", given.to_string()),
+                ],
+            ),
+            Error::DigestNotTaken(_) => invalid("DIGEST_NOT_TAKEN", text),
+            Error::FormNotTaken(_) => invalid("ECDSA_ENCODING_NOT_TAKEN", text),
+            Error::NotInChunks(_) => invalid("NOT_IN_CHUNKS", text),
+            Error::Jws(malformed) => invalid(malformed.reason(), text),
+            Error::Header(_) => invalid("JOSE_HEADER_INVALID", text),
+            Error::Recipient(_) => invalid("RECIPIENT_INVALID", text),
+            Error::Encrypt(_) => invalid("ENCRYPTION_REFUSED", text),
+            // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
+            Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
+            Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::Token(error) => of_token(&error),
+        }
+    }
+}
+
+fn of_token(error: &TokenError) -> Status {
+    let text = error.to_string();
+    match error {
+        TokenError::QueueFull { .. } => retry(
+            Code::ResourceExhausted,
+            "TOKEN_BUSY",
+            text,
+            Duration::from_millis(100),
+        ),
+        TokenError::Deadline => deadline(),
+        TokenError::Hung => retry(Code::Unavailable, "TOKEN_HUNG", text, SOON),
+        TokenError::Lost => retry(Code::Unavailable, "TOKEN_LOST", text, SOON),
+        TokenError::OutcomeUnknown => status(Code::Aborted, "OUTCOME_UNKNOWN", text, []),
+        // Why it is down is for the operator: it names paths and labels.
+        TokenError::Down(_) => retry(
+            Code::Unavailable,
+            "TOKEN_UNAVAILABLE",
+            "the token is not available; its operator finds the cause in the daemon's log"
+                .to_owned(),
+            Duration::from_secs(1),
+        ),
+        TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
+        TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
+        TokenError::Exists(key) => status(
+            Code::AlreadyExists,
+            "KEY_EXISTS",
+            text,
+            [("key", key.to_string())],
+        ),
+        TokenError::Fault(fault) => of_fault(fault),
+    }
+}
+
+fn of_fault(fault: &Fault) -> Status {
+    let metadata = [
+        ("function", fault.function.clone()),
+        ("code", fault.code.clone()),
+    ];
+    match fault.treatment {
+        Treatment::CallersInput => invalid(
+            "INPUT_REFUSED_BY_TOKEN",
+            "the token refused the input".to_owned(),
+        ),
+        Treatment::Session | Treatment::Recycle => retry(
+            Code::Unavailable,
+            "TOKEN_SESSION_LOST",
+            "the token lost the session twice; try again".to_owned(),
+            SOON,
+        ),
+        Treatment::Device | Treatment::Pin => retry(
+            Code::Unavailable,
+            "TOKEN_FAILED",
+            format!("the token failed: {fault}"),
+            SOON,
+        ),
+        Treatment::Pressure => retry(
+            Code::ResourceExhausted,
+            "TOKEN_BUSY",
+            "the token has no session left".to_owned(),
+            Duration::from_millis(100),
+        ),
+        Treatment::Configuration => status(
+            Code::FailedPrecondition,
+            "REFUSED_BY_TOKEN",
+            format!("the token refuses this: {fault}"),
+            metadata,
+        ),
+    }
+}
+
+/// `INVALID_ARGUMENT`.
+pub(super) fn invalid(reason: &str, text: impl Into<String>) -> Status {
+    status(Code::InvalidArgument, reason, text.into(), [])
+}
+
+/// `PERMISSION_DENIED`.
+pub(super) fn denied(reason: &str, text: &str) -> Status {
+    status(Code::PermissionDenied, reason, text.to_owned(), [])
+}
+
+/// `INTERNAL`.
+pub(super) fn internal(text: &str) -> Status {
+    status(Code::Internal, "INTERNAL", text.to_owned(), [])
+}
+
+/// `DEADLINE_EXCEEDED`.
+pub(super) fn deadline() -> Status {
+    status(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "the deadline came before the answer; whether the token was asked is not known".to_owned(),
+        [],
+    )
+}
+
+/// A status with its `ErrorInfo`.
+pub(super) fn status(
+    code: Code,
+    reason: &str,
+    text: String,
+    metadata: impl IntoIterator<Item = (&'static str, String)>,
+) -> Status {
+    Status::with_error_details(code, text, details(reason, metadata))
+}
+
+fn retry(code: Code, reason: &str, text: String, after: Duration) -> Status {
+    let mut details = details(reason, []);
+    details.set_retry_info(Some(after));
+    Status::with_error_details(code, text, details)
+}
+
+fn details(
+    reason: &str,
+    metadata: impl IntoIterator<Item = (&'static str, String)>,
+) -> ErrorDetails {
+    let metadata: HashMap<String, String> = metadata
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect();
+    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
+}
+
+/// A worker is back in some ten milliseconds.
+const SOON: Duration = Duration::from_millis(50);
