@@ -1,15 +1,19 @@
 //! Chancery keeps keys inside a PKCS#11 token and gives applications, over gRPC with mutual TLS, the
 //! results of using them.
 
+pub mod admin;
 pub mod algorithm;
 pub mod client;
+pub mod config;
 pub mod grpc;
 pub mod identity;
 pub mod jose;
 pub mod key;
 pub mod pkcs11;
 pub mod policy;
+pub mod server;
 pub mod signer;
+pub mod telemetry;
 pub mod tls;
 pub mod wire;
 

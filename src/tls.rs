@@ -52,7 +52,10 @@ pub struct Config {
     #[serde(default)]
     pub minimum_version: MinimumVersion,
     /// How long a handshake may take, in seconds. Default: 5.
-    #[serde(default = "default_handshake_timeout")]
+    #[serde(
+        rename = "handshake_timeout_seconds",
+        default = "default_handshake_timeout"
+    )]
     pub handshake_timeout: NonZeroU64,
     /// How many handshakes are made at a time; further peers wait in the listener's queue.
     /// Default: 256.
@@ -63,7 +66,10 @@ pub struct Config {
     #[serde(default = "default_max_connections")]
     pub max_connections: NonZeroU32,
     /// How often the files are looked at for changes, in seconds. Default: 10.
-    #[serde(default = "default_reload_interval")]
+    #[serde(
+        rename = "reload_interval_seconds",
+        default = "default_reload_interval"
+    )]
     pub reload_interval: NonZeroU64,
 }
 

@@ -1,0 +1,105 @@
+//! A plain HTTP port on loopback for operators: alive, ready, the public keys.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    pkcs11::{Health, Key, jwks},
+    policy::KeyPattern,
+    signer::Signer,
+};
+
+/// `[admin]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Address and port; loopback only.
+    pub address: SocketAddr,
+    /// Whose public halves `/.well-known/jwks.json` shows: names, or prefixes ending in `*`.
+    #[serde(default)]
+    pub jwks_keys: Vec<KeyPattern>,
+}
+
+struct Shared {
+    signer: Arc<Signer>,
+    jwks_keys: Vec<KeyPattern>,
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+///
+/// If the listener fails.
+pub async fn serve(
+    config: Config,
+    listener: TcpListener,
+    signer: Arc<Signer>,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let shared = Arc::new(Shared {
+        signer,
+        jwks_keys: config.jwks_keys,
+    });
+    let router = Router::new()
+        .route("/livez", get(async || "alive\n"))
+        .route("/readyz", get(ready))
+        .route("/.well-known/jwks.json", get(public_keys))
+        .with_state(shared);
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+/// 200 if every token is up, else 503; a line for each token.
+async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let mut text = String::new();
+    let mut code = StatusCode::OK;
+    for token in shared.signer.tokens() {
+        let health = token.health().borrow().clone();
+        if health != Health::Ready {
+            code = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        let health = match health {
+            Health::Starting => "starting".to_owned(),
+            Health::Ready => "ready".to_owned(),
+            Health::Down(why) => format!("down: {why}"),
+        };
+        text.push_str(&format!("{}: {health}\n", token.name()));
+    }
+    (code, text)
+}
+
+async fn public_keys(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let tables: Vec<_> = shared
+        .signer
+        .tokens()
+        .iter()
+        .map(|token| token.keys())
+        .collect();
+    let shown = |key: &&Arc<Key>| {
+        shared
+            .jwks_keys
+            .iter()
+            .any(|pattern| pattern.matches(&key.name))
+    };
+    let keys = tables
+        .iter()
+        .flat_map(|table| table.iter())
+        .filter(shown)
+        .map(Arc::as_ref);
+    let headers = [
+        (header::CONTENT_TYPE, "application/jwk-set+json"),
+        (header::CACHE_CONTROL, "public, max-age=300"),
+    ];
+    (headers, jwks(keys).to_string())
+}

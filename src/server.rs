@@ -1,0 +1,371 @@
+//! Wires it all: opens the tokens, listens, reloads, drains.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use crate::{
+    admin,
+    config::{self, Config},
+    grpc::{CompleteStatus, Services},
+    pkcs11::{Health, Token},
+    proto,
+    signer::Signer,
+    tls::Endpoint,
+};
+
+/// A daemon that is about to serve: ports are bound, tokens are starting.
+pub struct Server {
+    config: Config,
+    signer: Arc<Signer>,
+    endpoint: Arc<Endpoint>,
+    listener: TcpListener,
+    admin: Option<(admin::Config, TcpListener)>,
+}
+
+/// Why the daemon does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::LoadError),
+    /// A port.
+    #[error("can't listen on {address}: {cause}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        cause: std::io::Error,
+    },
+    /// The gRPC library.
+    #[error("the gRPC server failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+    /// Anything of the system.
+    #[error(transparent)]
+    System(#[from] std::io::Error),
+}
+
+/// Starts the workers of all tokens. `executable` is this program.
+pub fn open_tokens(config: &Config, executable: &std::path::Path) -> Vec<Arc<Token>> {
+    config
+        .tokens
+        .iter()
+        .map(|token| {
+            Arc::new(Token::open(
+                token.clone(),
+                config.keys.clone(),
+                executable.to_owned(),
+                config.state_directory.clone(),
+            ))
+        })
+        .collect()
+}
+
+impl Server {
+    /// Loads certificates, binds the ports and starts the tokens' workers.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`].
+    pub async fn bind(mut config: Config, executable: PathBuf) -> Result<Self, ServerError> {
+        let endpoint = Endpoint::load(config.tls.clone())?;
+        let listener = listen(config.server.address).await?;
+        let admin = match config.admin.take() {
+            Some(admin) => {
+                let listener = listen(admin.address).await?;
+                Some((admin, listener))
+            }
+            None => None,
+        };
+        let tokens = open_tokens(&config, &executable);
+        let policy = std::mem::replace(
+            &mut config.policy,
+            config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
+        );
+        let signer = Arc::new(Signer::new(tokens, policy));
+        Ok(Self {
+            config,
+            signer,
+            endpoint,
+            listener,
+            admin,
+        })
+    }
+
+    /// The tokens and the policy.
+    pub const fn signer(&self) -> &Arc<Signer> {
+        &self.signer
+    }
+
+    /// Where gRPC is served.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn address(&self) -> std::io::Result<std::net::SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains.
+    ///
+    /// # Errors
+    ///
+    /// [`ServerError`].
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), ServerError> {
+        let Self {
+            config,
+            signer,
+            endpoint,
+            listener,
+            admin,
+        } = self;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        let address = listener.local_addr()?;
+        let admin_address = admin
+            .as_ref()
+            .and_then(|(_, listener)| listener.local_addr().ok());
+        let services = Services::new(Arc::clone(&signer), config.server.limits());
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(report_health(Arc::clone(&signer), health));
+        for token in signer.tokens() {
+            let refresh = Duration::from_secs(config.server.refresh_interval_seconds.max(1).into());
+            tasks.spawn(watch_token(Arc::clone(token), refresh));
+        }
+        tasks.spawn(reload_on_change(
+            config.policy_file.clone(),
+            Arc::clone(&signer),
+            Arc::clone(&endpoint),
+        ));
+        if let Some((admin, listener)) = admin {
+            let (signer, stop) = (Arc::clone(&signer), stop.clone());
+            tasks.spawn(async move {
+                if let Err(error) = admin::serve(admin, listener, signer, stop).await {
+                    tracing::error!(%error, "the admin port failed");
+                }
+            });
+        }
+        tasks.spawn(stop_on_signal(stop.clone()));
+
+        let accepting = CancellationToken::new();
+        let incoming = endpoint.accept(listener, accepting.clone());
+        let reflection = config
+            .server
+            .reflection
+            .then(|| {
+                tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                    .build_v1()
+            })
+            .transpose()
+            .map_err(std::io::Error::other)?;
+        // tonic's own values switch off what hyper has against floods of streams and resets.
+        let server = tonic::transport::Server::builder()
+            .max_concurrent_streams(MAX_STREAMS)
+            .http2_max_local_error_reset_streams(Some(64))
+            .http2_max_pending_accept_reset_streams(Some(20))
+            .http2_max_header_list_size(16 << 10)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .max_connection_age(Duration::from_secs(
+                config.server.max_connection_age_seconds.into(),
+            ))
+            .layer(CompleteStatus)
+            .add_service(health_service)
+            .add_optional_service(reflection)
+            .add_service(services.keys())
+            .add_service(services.signing())
+            .add_service(services.jose())
+            .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
+        wait_for_tokens(&signer, FIRST_START).await;
+        tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
+        // Outside of systemd there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let mut server = std::pin::pin!(server);
+        tokio::select! {
+            ended = &mut server => return Ok(ended?),
+            () = stop.cancelled() => {}
+        }
+        accepting.cancel();
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        let patience = Duration::from_secs(config.server.drain_timeout_seconds.into());
+        tracing::info!(patience = patience.as_secs(), "draining");
+        match tokio::time::timeout(patience, server).await {
+            Ok(ended) => ended?,
+            Err(_) => tracing::warn!("calls were still under way when the time to drain was over"),
+        }
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Waits until every token is up or known to be down, at most so long. Says whether all are up.
+pub async fn wait_for_tokens(signer: &Signer, patience: Duration) -> bool {
+    let deadline = Instant::now() + patience;
+    let mut all_up = true;
+    for token in signer.tokens() {
+        let mut health = token.health();
+        let known = health.wait_for(|health| *health != Health::Starting);
+        let up = matches!(
+            tokio::time::timeout_at(deadline, known)
+                .await
+                .as_ref()
+                .map(|known| known.as_deref()),
+            Ok(Ok(Health::Ready))
+        );
+        all_up &= up;
+    }
+    all_up
+}
+
+async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| ServerError::Listen { address, cause })
+}
+
+/// `grpc.health.v1`: the daemon as a whole and each service serve when every token does; each token is
+/// also told of by itself, as `token/NAME`.
+async fn report_health(signer: Arc<Signer>, reporter: HealthReporter) {
+    let mut receivers: Vec<_> = signer
+        .tokens()
+        .iter()
+        .map(|token| (token.name().to_string(), token.health()))
+        .collect();
+    loop {
+        let mut all = ServingStatus::Serving;
+        for (name, health) in &mut receivers {
+            let status = match *health.borrow_and_update() {
+                Health::Ready => ServingStatus::Serving,
+                Health::Starting | Health::Down(_) => ServingStatus::NotServing,
+            };
+            if status == ServingStatus::NotServing {
+                all = ServingStatus::NotServing;
+            }
+            reporter
+                .set_service_status(format!("token/{name}"), status)
+                .await;
+        }
+        for service in SERVICES {
+            reporter.set_service_status(service, all).await;
+        }
+        let changes = receivers
+            .iter_mut()
+            .map(|(_, health)| Box::pin(watch::Receiver::changed(health)));
+        if futures_util::future::select_all(changes).await.0.is_err() {
+            return;
+        }
+    }
+}
+
+/// A known-answer operation a second, and a listing now and then.
+async fn watch_token(token: Arc<Token>, refresh: Duration) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut listed = Instant::now();
+    loop {
+        ticks.tick().await;
+        if *token.health().borrow() != Health::Ready {
+            continue;
+        }
+        if let Err(error) = token.check().await {
+            tracing::warn!(token = %token.name(), %error, "the known-answer check failed");
+        }
+        if listed.elapsed() >= refresh {
+            listed = Instant::now();
+            if let Err(error) = token.refresh().await {
+                tracing::warn!(token = %token.name(), %error, "the token can't be listed");
+            }
+        }
+    }
+}
+
+/// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
+async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: Arc<Endpoint>) {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
+    let mut seen = fingerprint(&policy_file);
+    loop {
+        let asked = tokio::select! {
+            _ = hangup.recv() => true,
+            _ = ticks.tick() => false,
+        };
+        let now = fingerprint(&policy_file);
+        if asked || now != seen {
+            seen = now;
+            match config::load_policy(&policy_file) {
+                Ok(policy) if policy.digest() == signer.policy().digest() => {}
+                Ok(policy) => {
+                    tracing::info!(
+                        policy = policy.digest(),
+                        rules = policy.len(),
+                        "policy reloaded"
+                    );
+                    signer.replace_policy(policy);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the new policy is refused; the old one stays in force")
+                }
+            }
+        }
+        let door = Arc::clone(&endpoint);
+        let reloaded = tokio::task::spawn_blocking(move || {
+            let reloaded = (asked || door.changed()).then(|| door.reload());
+            (reloaded, door.recheck())
+        });
+        match reloaded.await {
+            Ok((Some(Ok(closed)), _)) => tracing::info!(closed, "certificates reloaded"),
+            Ok((Some(Err(error)), _)) => {
+                tracing::error!(%error, "the new certificates are refused; the old ones stay in force");
+            }
+            Ok((None, 0)) | Err(_) => {}
+            Ok((None, closed)) => {
+                tracing::info!(closed, "connections closed whose certificates have expired")
+            }
+        }
+    }
+}
+
+fn fingerprint(path: &std::path::Path) -> Option<(std::time::SystemTime, u64)> {
+    let facts = std::fs::metadata(path).ok()?;
+    Some((facts.modified().ok()?, facts.len()))
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
+    }
+    stop.cancel();
+}
+
+/// How long the ready line waits for tokens that are neither up nor known to be down.
+const FIRST_START: Duration = Duration::from_secs(30);
+
+/// Streams of one connection.
+const MAX_STREAMS: u32 = 1000;
+
+const SERVICES: [&str; 4] = [
+    "",
+    "chancery.v1.KeyService",
+    "chancery.v1.SigningService",
+    "chancery.v1.JoseService",
+];
