@@ -261,13 +261,7 @@ impl Opening<'_> {
                     .ok_or(Cause::Token);
             }
             Step::Decrypt { .. } | Step::Unwrap { .. } => outcome,
-            Step::Agree { point } => {
-                // Z is as wide as a coordinate; a token that cut its zeros off would derive another key.
-                let width = (point.len() - 1) / 2;
-                outcome
-                    .filter(|secret| secret.len() == width)
-                    .and_then(|secret| self.agreed(&secret))
-            }
+            Step::Agree { .. } => outcome.and_then(|secret| self.agreed(&secret)),
         };
         // Drawn before it is known whether it is needed, so that it takes the same time.
         let mut random = Zeroizing::new(vec![0; self.content_encryption.key_len()]);

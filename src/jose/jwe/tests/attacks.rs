@@ -137,6 +137,10 @@ fn attack_05_epk_off_the_curve_or_on_another() {
         json!({"kty": "EC", "crv": "P-256", "x": encode(&prime), "y": encode(&y)}),
         changed("x", json!(encode(&x[1..]))),
         changed("x", json!(encode([&[0], &x[..]].concat()))),
+        // The same 64 bytes, cut in another place.
+        json!({
+            "kty": "EC", "crv": "P-256", "x": encode(&x[..31]), "y": encode([&x[31..], &y].concat()),
+        }),
         changed("x", json!("")),
         changed("x", json!(1)),
         changed("y", Value::Null),
@@ -164,7 +168,7 @@ fn attack_05_epk_off_the_curve_or_on_another() {
         .split_once('.')
         .map(|(_, rest)| format!("{}.{rest}", encode(Value::Object(without).to_string())));
     assert_eq!(refusal(&text.unwrap(), &jwk, &usage), Cause::Point);
-    // Of the secret that the token gives, the length is checked.
+    // A token that refuses, or gives another secret.
     let text = encrypt(algorithm, encryption, false);
     let jwe = Jwe::parse(&text).unwrap();
     for outcome in [
