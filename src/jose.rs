@@ -18,6 +18,8 @@ mod inflate;
 mod json;
 mod kdf;
 mod key_wrap;
+#[cfg(test)]
+mod testing;
 
 /// How a JWS or JWE is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use flate2::read::DeflateDecoder;
 use zeroize::Zeroizing;
 
 /// Inflates to at most [`LIMIT`] bytes; `None` if it is more, or no complete DEFLATE stream, or
-/// something follows it.
+/// something follows it. (What the decoder itself keeps, up to 32 KiB of plaintext, is not wiped.)
 pub(super) fn inflate(compressed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut reader = DeflateDecoder::new(compressed);
     // Reserved at once: a buffer that grows leaves unwiped copies behind.

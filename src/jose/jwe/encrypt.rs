@@ -91,7 +91,10 @@ pub fn encrypt_to_public(
         compress,
     )?;
     let library = |error: josekit::JoseError| EncryptError::Library(error.to_string());
-    let header = JweHeader::from_map(members).map_err(library)?;
+    let header = JweHeader::from_map(members).map_err(|error| HeaderError::Json {
+        which: "protected",
+        cause: error.to_string(),
+    })?;
     let encrypter = encrypter(recipient, algorithm)?.map_err(library)?;
     JweContext::new()
         .serialize_compact(plaintext, &header, &*encrypter)

@@ -8,7 +8,7 @@
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("the message can't be decrypted with this key")]
 pub struct DecryptionFailed {
-    cause: Cause,
+    pub(super) cause: Cause,
 }
 
 impl DecryptionFailed {

@@ -84,22 +84,22 @@ impl Jwe {
         self.prepare(index, usage).map_err(DecryptionFailed::from)
     }
 
-    /// The openings to try with a key of this usage: of the recipients that name `key_id`, or if none
-    /// does, of all that such a key may open.
+    /// The openings to try with a key of this usage: of the recipients whose `kid` is the key's, or if
+    /// there is none, of all that such a key may open.
     ///
     /// # Errors
     ///
     /// [`DecryptionFailed`] if there is none.
     pub fn openings(
         &self,
-        key_id: &str,
+        is_keys: impl Fn(&str) -> bool,
         usage: &Usage,
     ) -> Result<Vec<Opening<'_>>, DecryptionFailed> {
-        let named = self.recipients().any(|hint| hint == Some(key_id));
+        let named = self.recipients().any(|hint| hint.is_some_and(&is_keys));
         let mut failure = DecryptionFailed::from(Cause::NoRecipient);
         let mut openings = Vec::new();
         for (index, hint) in self.recipients().enumerate() {
-            if named && hint != Some(key_id) {
+            if named && !hint.is_some_and(&is_keys) {
                 continue;
             }
             match self.open(index, usage) {
@@ -261,13 +261,7 @@ impl Opening<'_> {
                     .ok_or(Cause::Token);
             }
             Step::Decrypt { .. } | Step::Unwrap { .. } => outcome,
-            Step::Agree { point } => {
-                // Z is as wide as a coordinate; a token that cut its zeros off would derive another key.
-                let width = (point.len() - 1) / 2;
-                outcome
-                    .filter(|secret| secret.len() == width)
-                    .and_then(|secret| self.agreed(&secret))
-            }
+            Step::Agree { .. } => outcome.and_then(|secret| self.agreed(&secret)),
         };
         // Drawn before it is known whether it is needed, so that it takes the same time.
         let mut random = Zeroizing::new(vec![0; self.content_encryption.key_len()]);

@@ -32,7 +32,8 @@ pub enum SealStep<'a> {
     },
     /// Encrypt the plaintext by AES-GCM; the result is the ciphertext and, behind it, 16 bytes of tag.
     Seal {
-        /// Twelve random bytes.
+        /// Twelve random bytes: one key is good for 2^32 messages (NIST SP 800-38D section 8.3), which
+        /// nobody counts.
         iv: &'a [u8],
         /// The additional authenticated data.
         aad: &'a [u8],
