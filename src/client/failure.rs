@@ -107,7 +107,12 @@ fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
         if let Some(failure) = error.get_ref().and_then(|inner| of_the_connection(inner)) {
             return Some(failure);
         }
-        return Some(unreachable(error));
+        // HTTP/2 keeps only the text of what TLS said.
+        let text = error.to_string();
+        return Some(match text.strip_prefix(ALERT) {
+            Some(alert) => of_alert(alert),
+            None => unreachable(error),
+        });
     }
     let named = error.source().and_then(of_the_connection);
     if named.is_none() && error.is::<tonic::ConnectError>() {
@@ -116,6 +121,7 @@ fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
     named
 }
 
+/// Nobody there, or someone who hung up.
 fn unreachable(error: &dyn Error) -> Failure {
     Failure::own(
         Code::Unavailable,
@@ -126,11 +132,7 @@ fn unreachable(error: &dyn Error) -> Failure {
 
 fn of_tls(error: &rustls::Error) -> Failure {
     match error {
-        rustls::Error::AlertReceived(alert) => Failure::own(
-            Code::Unauthenticated,
-            "CERTIFICATE_REFUSED",
-            format!("the daemon refused our certificate (TLS alert {alert:?})"),
-        ),
+        rustls::Error::AlertReceived(alert) => of_alert(&format!("{alert:?}")),
         rustls::Error::InvalidCertificate(why) => Failure::own(
             Code::Unavailable,
             "SERVER_NOT_TRUSTED",
@@ -143,3 +145,28 @@ fn of_tls(error: &rustls::Error) -> Failure {
         ),
     }
 }
+
+/// With TLS 1.3 a client takes part in a handshake to its end before it hears that its certificate was
+/// refused: the first call fails then, not the connecting.
+fn of_alert(alert: &str) -> Failure {
+    if ABOUT_CERTIFICATES.contains(&alert) {
+        let message = format!("the daemon refused our certificate (TLS alert {alert})");
+        return Failure::own(Code::Unauthenticated, "CERTIFICATE_REFUSED", message);
+    }
+    let message = format!("can't speak TLS with the daemon: it sent the alert {alert}");
+    Failure::own(Code::Unavailable, "UNREACHABLE", message)
+}
+
+const ALERT: &str = "received fatal alert: ";
+/// RFC 8446 section 6.2, by their names in `rustls`.
+const ABOUT_CERTIFICATES: [&str; 9] = [
+    "AccessDenied",
+    "BadCertificate",
+    "CertificateExpired",
+    "CertificateRequired",
+    "CertificateRevoked",
+    "CertificateUnknown",
+    "DecryptError",
+    "UnknownCA",
+    "UnsupportedCertificate",
+];
