@@ -3,7 +3,10 @@
 
 pub mod algorithm;
 pub mod client;
+pub mod identity;
 pub mod key;
+pub mod policy;
+pub mod tls;
 pub mod wire;
 
 /// Types and stubs generated from `proto/`.

@@ -1,0 +1,160 @@
+//! One rule, compiled: does it allow a request, and if not, what is missing.
+
+use std::sync::Arc;
+
+use crate::{
+    algorithm::Algorithm,
+    identity::IdentityName,
+    key::KeyName,
+    policy::{
+        Reason,
+        explain::Match,
+        operation::{Need, Operation},
+        pattern::{IdentityPattern, KeyPattern},
+    },
+};
+
+/// A rule; its lists are as [`super::file`] has checked them.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) name: Arc<str>,
+    pub(super) identities: Vec<IdentityPattern>,
+    /// `None` if no operation of the rule always has a key, and none was listed.
+    pub(super) keys: Option<Vec<KeyPattern>>,
+    pub(super) operations: OperationSet,
+    /// `None` if no operation of the rule always has an algorithm, and none was listed.
+    pub(super) algorithms: Option<AlgorithmSet>,
+}
+
+/// A request, before anyone has said that it is allowed.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) identity: &'a IdentityName,
+    pub(super) key: Option<&'a KeyName>,
+    pub(super) operation: Operation,
+    pub(super) algorithms: Option<AlgorithmSet>,
+}
+
+/// A set of operations, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct OperationSet(u16);
+
+/// A set of algorithms, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct AlgorithmSet(u32);
+
+impl Rule {
+    pub(super) const fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Whether every part of the request is in its list; the cheapest are looked at first.
+    pub(super) fn allows(&self, question: &Question<'_>) -> bool {
+        self.names_operation(question.operation)
+            && self.names_algorithms(question).holds()
+            && self.names_key(question).holds()
+            && self.names_identity(question.identity)
+    }
+
+    pub(super) fn names_identity(&self, identity: &IdentityName) -> bool {
+        self.identities
+            .iter()
+            .any(|pattern| pattern.matches(identity))
+    }
+
+    pub(super) const fn names_operation(&self, operation: Operation) -> bool {
+        self.operations.contains(operation)
+    }
+
+    pub(super) fn names_key(&self, question: &Question<'_>) -> Match {
+        match (question.operation.needs().key, question.key) {
+            (Need::Never, None) | (Need::Sometimes, None) => Match::NotAsked,
+            (Need::Always, None) | (Need::Never, Some(_)) => Match::No,
+            (Need::Always | Need::Sometimes, Some(key)) => Match::from(
+                self.keys
+                    .as_ref()
+                    .is_some_and(|keys| keys.iter().any(|pattern| pattern.matches(key))),
+            ),
+        }
+    }
+
+    pub(super) fn names_algorithms(&self, question: &Question<'_>) -> Match {
+        let listed = |asked| {
+            self.algorithms
+                .is_some_and(|algorithms| algorithms.contains_all(asked))
+        };
+        match (question.operation.needs().algorithm, question.algorithms) {
+            (Need::Never, None) => Match::NotAsked,
+            (Need::Always | Need::Sometimes, None) | (Need::Never, Some(_)) => Match::No,
+            (Need::Sometimes, Some(asked)) if question.key.is_none() => {
+                Match::from(self.algorithms.is_none() || listed(asked))
+            }
+            (Need::Always | Need::Sometimes, Some(asked)) => Match::from(listed(asked)),
+        }
+    }
+}
+
+/// What was missing in the rule that came nearest.
+pub(super) fn nearest(rules: &[Rule], question: &Question<'_>) -> Reason {
+    let missing = |rule: &Rule| {
+        if !rule.names_identity(question.identity) {
+            Reason::Identity
+        } else if !rule.names_key(question).holds() {
+            Reason::Key
+        } else if !rule.names_operation(question.operation) {
+            Reason::Operation
+        } else {
+            Reason::Algorithm
+        }
+    };
+    rules.iter().map(missing).max().unwrap_or(Reason::Identity)
+}
+
+impl OperationSet {
+    const fn contains(self, operation: Operation) -> bool {
+        self.0 & (1 << operation as u16) != 0
+    }
+}
+
+impl FromIterator<Operation> for OperationSet {
+    fn from_iter<I: IntoIterator<Item = Operation>>(operations: I) -> Self {
+        Self(
+            operations
+                .into_iter()
+                .fold(0, |set, operation| set | 1 << operation as u16),
+        )
+    }
+}
+
+impl AlgorithmSet {
+    pub(super) fn all() -> Self {
+        Algorithm::ALL.into_iter().collect()
+    }
+
+    const fn contains_all(self, asked: Self) -> bool {
+        self.0 & asked.0 == asked.0
+    }
+}
+
+impl From<Algorithm> for AlgorithmSet {
+    fn from(algorithm: Algorithm) -> Self {
+        let place = Algorithm::ALL
+            .iter()
+            .position(|one| *one == algorithm)
+            .expect("Algorithm::ALL has every algorithm");
+        Self(1 << place)
+    }
+}
+
+impl FromIterator<Algorithm> for AlgorithmSet {
+    fn from_iter<I: IntoIterator<Item = Algorithm>>(algorithms: I) -> Self {
+        Self(
+            algorithms
+                .into_iter()
+                .fold(0, |set, algorithm| set | Self::from(algorithm).0),
+        )
+    }
+}
+
+const _: () = assert!(Algorithm::ALL.len() <= u32::BITS as usize);
+const _: () = assert!(Operation::ALL.len() <= u16::BITS as usize);
