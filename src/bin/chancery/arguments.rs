@@ -16,6 +16,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use chancery::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
     key::KeyName,
+    policy::Operation,
     wire::{self, KeyResource},
 };
 
@@ -82,6 +83,10 @@ pub(crate) fn key_type() -> impl TypedValueParser<Value = KeyType> {
 
 pub(crate) fn purpose() -> impl TypedValueParser<Value = Purpose> {
     one_of(Purpose::ALL.map(Purpose::name))
+}
+
+pub(crate) fn operation() -> impl TypedValueParser<Value = Operation> {
+    one_of(Operation::ALL.map(Operation::name))
 }
 
 /// Reads base64 of either alphabet, padded or not: people paste both.
@@ -174,7 +179,9 @@ pub(crate) fn unknown(number: i32) -> String {
 }
 
 fn shown(path: Option<&Path>) -> PathBuf {
-    regular(path).unwrap_or(Path::new("stdin")).to_owned()
+    regular(path)
+        .unwrap_or_else(|| Path::new("stdin"))
+        .to_owned()
 }
 
 fn algorithms(wanted: fn(Purpose) -> bool) -> impl TypedValueParser<Value = Algorithm> {

@@ -82,19 +82,19 @@ impl Csr {
             .create_certificate_request(client.request(request))
             .await?
             .into_inner();
-        if session.global.json {
-            return session.streams.json(&json!({
-                "pem": made.pem,
-                "der": output::base64(&made.der),
-                "name": made.name,
-            }));
+        let written = match self.format {
+            Form::Pem => made.pem.as_bytes(),
+            Form::Der => &made.der,
+        };
+        if !session.global.json {
+            return session.streams.write(self.out.as_deref(), written);
         }
-        match self.format {
-            Form::Pem => session
-                .streams
-                .write(self.out.as_deref(), made.pem.as_bytes()),
-            Form::Der => session.streams.write(self.out.as_deref(), &made.der),
-        }
+        session.streams.write_beside(self.out.as_deref(), written)?;
+        session.streams.json(&json!({
+            "pem": made.pem,
+            "der": output::base64(&made.der),
+            "name": made.name,
+        }))
     }
 }
 

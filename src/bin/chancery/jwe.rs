@@ -118,14 +118,16 @@ impl Encrypt {
             .encrypt_jwe(client.request(request))
             .await?
             .into_inner();
+        let line = format!("{}\n", made.jwe);
         if session.global.json {
+            session
+                .streams
+                .write_beside(self.out.as_deref(), line.as_bytes())?;
             return session
                 .streams
                 .json(&json!({"jwe": made.jwe, "name": made.name}));
         }
-        session
-            .streams
-            .write(self.out.as_deref(), format!("{}\n", made.jwe).as_bytes())
+        session.streams.write(self.out.as_deref(), line.as_bytes())
     }
 }
 
@@ -143,6 +145,9 @@ impl Decrypt {
             .await?
             .into_inner();
         if session.global.json {
+            session
+                .streams
+                .write_beside(self.out.as_deref(), &opened.plaintext)?;
             let enc = opened.content_encryption;
             return session.streams.json(&json!({
                 "plaintext": output::base64(&opened.plaintext),

@@ -122,16 +122,18 @@ impl Sign {
             .sign_jws(client.request(request))
             .await?
             .into_inner();
+        let line = format!("{}\n", made.jws);
         if session.global.json {
+            session
+                .streams
+                .write_beside(self.out.as_deref(), line.as_bytes())?;
             return session.streams.json(&json!({
                 "jws": made.jws,
                 "name": made.name,
                 "algorithm": arguments::algorithm_name(made.algorithm),
             }));
         }
-        session
-            .streams
-            .write(self.out.as_deref(), format!("{}\n", made.jws).as_bytes())
+        session.streams.write(self.out.as_deref(), line.as_bytes())
     }
 }
 
@@ -170,7 +172,9 @@ impl Verify {
             return Err(Trouble::NotValid);
         }
         if session.global.json {
-            return Ok(());
+            return session
+                .streams
+                .write_beside(self.out.as_deref(), &verdict.payload);
         }
         session.streams.tell(&format!("valid: {}", verdict.name));
         session.streams.tell(&format!(

@@ -191,22 +191,25 @@ impl Public {
             .get_public_key(client.request(request))
             .await?
             .into_inner();
-        if session.global.json {
-            return session.streams.json(&json!({
-                "name": public.name,
-                "pem": public.pem,
-                "der": output::base64(&public.der),
-                "jwk": parsed(&public.jwk),
-                "thumbprint": public.thumbprint,
-            }));
-        }
-        let text = match self.format {
-            Form::Der => return session.streams.write(self.out.as_deref(), &public.der),
-            Form::Pem => public.pem,
-            Form::Jwk => public.jwk + "\n",
-            Form::Thumbprint => public.thumbprint + "\n",
+        let written = match self.format {
+            Form::Der => public.der.clone(),
+            Form::Pem => public.pem.clone().into(),
+            Form::Jwk => format!("{}\n", public.jwk).into(),
+            Form::Thumbprint => format!("{}\n", public.thumbprint).into(),
         };
-        session.streams.write(self.out.as_deref(), text.as_bytes())
+        if !session.global.json {
+            return session.streams.write(self.out.as_deref(), &written);
+        }
+        session
+            .streams
+            .write_beside(self.out.as_deref(), &written)?;
+        session.streams.json(&json!({
+            "name": public.name,
+            "pem": public.pem,
+            "der": output::base64(&public.der),
+            "jwk": parsed(&public.jwk),
+            "thumbprint": public.thumbprint,
+        }))
     }
 }
 

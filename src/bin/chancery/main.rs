@@ -25,6 +25,7 @@ mod jws;
 mod keys;
 mod message;
 mod output;
+mod policy;
 mod random;
 mod sign;
 mod trouble;
@@ -69,7 +70,7 @@ struct Global {
     #[arg(long, global = true, value_name = "FILE")]
     cert_key: Option<std::path::PathBuf>,
     /// Be this one of the identities that `chanceryd dev` made
-    #[arg(long = "as", global = true, value_name = "NAME")]
+    #[arg(id = "as", long, global = true, value_name = "NAME")]
     identity: Option<String>,
     /// Directory of a running `chanceryd dev` [default: $CHANCERY_DEV, or .chancery-dev]
     #[arg(long, global = true, value_name = "DIRECTORY")]
@@ -77,7 +78,7 @@ struct Global {
     /// Print the answer as one JSON object on stdout, errors as one on stderr.
     ///
     /// Names are those of the protocol's fields (snake_case), bytes are base64, algorithms have their
-    /// registered names.
+    /// registered names. A file named with --out is written all the same.
     #[arg(long, global = true)]
     json: bool,
     /// Give up after so many seconds [default: 10; none for messages over 1 MiB]
@@ -105,6 +106,9 @@ enum Command {
     Keys(keys::Keys),
     /// Get random bytes from the token
     Random(random::Random),
+    /// Ask a policy file what it allows, without a daemon
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
     /// Ask whether the daemon and its token are serving
     Health(health::Health),
 }
@@ -159,6 +163,7 @@ impl Session<'_> {
             Command::Jwe(jwe) => jwe.run(self).await,
             Command::Keys(keys) => keys.run(self).await,
             Command::Random(random) => random.run(self).await,
+            Command::Policy(policy) => policy.run(self),
             Command::Health(health) => health.run(self).await,
         }
     }

@@ -49,6 +49,14 @@ impl BytesOutput {
         Ok(())
     }
 
+    /// Beside JSON on stdout, the file gets what it would get without.
+    pub(crate) fn write_file(&self, streams: &mut Streams, bytes: &[u8]) -> Result<(), Trouble> {
+        if self.out.is_none() {
+            return Ok(());
+        }
+        self.write(streams, bytes)
+    }
+
     pub(crate) fn write(&self, streams: &mut Streams, bytes: &[u8]) -> Result<(), Trouble> {
         let text = if self.base64 {
             STANDARD.encode(bytes) + "\n"
@@ -81,11 +89,16 @@ impl Streams {
     /// Exact bytes, to the file or to stdout.
     pub(crate) fn write(&mut self, path: Option<&Path>, bytes: &[u8]) -> Result<(), Trouble> {
         match path {
-            Some(path) => fs::write(path, bytes).map_err(|source| Trouble::File {
-                what: path.to_owned(),
-                source,
-            }),
+            Some(path) => write_file(path, bytes),
             None => self.output.write_all(bytes).map_err(stdout),
+        }
+    }
+
+    /// The file gets beside JSON on stdout what it would get without.
+    pub(crate) fn write_beside(&self, path: Option<&Path>, bytes: &[u8]) -> Result<(), Trouble> {
+        match path {
+            Some(path) => write_file(path, bytes),
+            None => Ok(()),
         }
     }
 
@@ -154,6 +167,13 @@ pub(crate) fn printable(text: &str) -> String {
 
 pub(crate) fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
+}
+
+fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
+    fs::write(path, bytes).map_err(|source| Trouble::File {
+        what: path.to_owned(),
+        source,
+    })
 }
 
 fn stdout(source: std::io::Error) -> Trouble {

@@ -33,6 +33,7 @@ impl Random {
         };
         let random = session.client()?.random(request).await?;
         if session.global.json {
+            self.output.write_file(session.streams, &random.data)?;
             return session.streams.json(&json!({
                 "data": output::base64(&random.data),
                 "data_crc32c": random.data_crc32c,

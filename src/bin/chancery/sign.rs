@@ -116,6 +116,7 @@ impl Call {
                 let client = session.patient_client()?;
                 let made = client.sign_chunks(header, reader).await?;
                 if session.global.json {
+                    output.write_file(session.streams, &made.signature)?;
                     return session.streams.json(&json!({
                         "signature": output::base64(&made.signature),
                         "name": made.name,
@@ -140,6 +141,7 @@ impl Call {
         };
         let made = session.client()?.sign(request).await?;
         if session.global.json {
+            output.write_file(session.streams, &made.signature)?;
             return session.streams.json(&json!({
                 "signature": output::base64(&made.signature),
                 "name": made.name,

@@ -367,6 +367,96 @@ async fn a_key_is_created_as_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn public_keys_requests_and_random_bytes_are_written_as_asked() {
+    let daemon = Daemon::start().await;
+    let public = ["keys", "public", "k", "--format"];
+    for (format, expected) in [
+        ("pem", &b"pem\n"[..]),
+        ("der", b"\x30\x00"),
+        ("jwk", b"{\"kty\":\"EC\"}\n"),
+        ("thumbprint", b"thumbprint\n"),
+    ] {
+        let outcome = chancery(&daemon, &[&public[..], &[format]].concat(), &b""[..]).await;
+        assert_eq!(outcome.stdout, expected, "{format}");
+    }
+    let file = daemon.directory().join("public.der");
+    let line = [
+        &public[..],
+        &["der", "--json", "--out", file.to_str().unwrap()],
+    ]
+    .concat();
+    let json = chancery(&daemon, &line, &b""[..]).await;
+    assert_eq!(json.json()["jwk"]["kty"], "EC");
+    assert_eq!(std::fs::read(file).unwrap(), b"\x30\x00");
+
+    let line = [
+        "keys",
+        "csr",
+        "k",
+        "--algorithm",
+        "ES256",
+        "--subject",
+        "CN=a,C=ID",
+        "--dns",
+        "a.b",
+        "--ip",
+        "::1",
+    ];
+    let csr = chancery(&daemon, &line, &b""[..]).await;
+    assert_eq!(csr.text(), "C=ID CN=a [\"a.b\"][\"::1\"]");
+
+    let random = chancery(&daemon, &["random", "3", "--hex"], &b""[..]).await;
+    assert_eq!(random.text(), "ababab\n");
+    let short = chancery(&daemon, &["random", "7", "--hex"], &b""[..]).await;
+    assert_eq!((short.exit, short.text()), (Exit::Failure, ""));
+}
+
+#[tokio::test]
+async fn a_policy_is_explained_without_a_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.toml");
+    let rules = "[[rules]]\nname = \"payouts\"\nidentities = [\"spiffe://example.org/app\"]\nkeys = [\"payouts\"]\n\
+                 operations = [\"sign\"]\nalgorithms = [\"ES256\"]\n";
+    std::fs::write(&file, rules).unwrap();
+    let file = file.to_str().unwrap();
+    let explain = |operation: &'static str, last: &'static [&str]| {
+        let line = [
+            "policy",
+            "explain",
+            "--policy",
+            file,
+            "--identity",
+            "spiffe://example.org/app",
+        ];
+        let line = [&line[..], &["--operation", operation], last].concat();
+        let directory = directory.path();
+        async move { run_in(directory, &line, &b""[..], false).await }
+    };
+    let asked = &["--key", "payouts", "--algorithm", "ES256", "--json"];
+    let allowed = explain("sign", asked).await;
+    assert_eq!(allowed.exit, Exit::Done, "{}", allowed.stderr);
+    assert_eq!(allowed.json()["rule"], "payouts");
+    let denied = explain("verify", asked).await;
+    assert_eq!(denied.exit, Exit::Denied);
+    assert_eq!(denied.json()["allowed"], false);
+    let incomplete = explain("sign", &["--key", "payouts"]).await;
+    assert_eq!(incomplete.exit, Exit::Usage);
+    assert!(
+        incomplete.stderr.contains("needs --algorithm"),
+        "{}",
+        incomplete.stderr
+    );
+    std::fs::write(file, format!("{rules}colour = 1\n")).unwrap();
+    let broken = explain("sign", asked).await;
+    assert_eq!(broken.exit, Exit::Failure);
+    assert!(
+        broken.stderr.contains("policy.toml") && broken.stderr.contains("line"),
+        "{}",
+        broken.stderr
+    );
+}
+
+#[tokio::test]
 async fn jws_and_jwe_go_there_and_back() {
     let daemon = Daemon::start().await;
     let sign = [

@@ -39,13 +39,18 @@ pub(crate) enum Trouble {
     NotValid,
     /// Something is not serving. It was said already.
     NotServing,
+    /// A policy file that is wrong.
+    Policy { path: PathBuf, why: String },
+    /// A policy would deny. It was said already.
+    WouldDeny,
 }
 
 impl Trouble {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Config(_) => Exit::Usage,
-            Self::File { .. } | Self::NotValid => Exit::Failure,
+            Self::File { .. } | Self::Policy { .. } | Self::NotValid => Exit::Failure,
+            Self::WouldDeny => Exit::Denied,
             Self::NotServing => Exit::Unavailable,
             Self::Call(failure) => match failure.code {
                 Code::PermissionDenied | Code::Unauthenticated => Exit::Denied,
@@ -61,8 +66,9 @@ impl Trouble {
             Self::Usage(_) => ("USAGE", ""),
             Self::Config(_) => ("CONFIGURATION", ""),
             Self::File { .. } => ("FILE", ""),
+            Self::Policy { .. } => ("POLICY", ""),
             Self::Call(failure) => (failure.code_name(), failure.reason.as_str()),
-            Self::NotValid | Self::NotServing => return,
+            Self::NotValid | Self::NotServing | Self::WouldDeny => return,
         };
         let empty = Default::default();
         let metadata = match self {
@@ -99,7 +105,8 @@ impl Trouble {
         };
         match failure.reason.as_str() {
             "UNREACHABLE" => Some(
-                "is the daemon running, and is --addr (CHANCERY_ADDR) its address? `chanceryd dev` starts one",
+                "is the daemon running, and is --addr (CHANCERY_ADDR) its address? `chanceryd dev` starts one; \
+                 a connection that is closed at once may mean that it refused our certificate",
             ),
             "CERTIFICATE_REFUSED" => Some(
                 "--cert (CHANCERY_CERT) must come from the authority that the daemon trusts for clients, \
@@ -121,6 +128,8 @@ impl fmt::Display for Trouble {
             Self::Config(error) => error.fmt(formatter),
             Self::Call(failure) => failure.fmt(formatter),
             Self::File { what, source } => write!(formatter, "{}: {source}", what.display()),
+            Self::Policy { path, why } => write!(formatter, "{}: {why}", path.display()),
+            Self::WouldDeny => formatter.write_str("denied"),
             Self::NotValid => formatter.write_str("not valid"),
             Self::NotServing => formatter.write_str("not serving"),
         }

@@ -203,7 +203,7 @@ impl SigningService for Canned {
     async fn verify(&self, request: Request<VerifyRequest>) -> Answer<VerifyResponse> {
         let request = request.into_inner();
         let valid = request.signature == SIGNATURE;
-        let checked = request.message.or(request.digest.clone());
+        let checked = request.message.or_else(|| request.digest.clone());
         let digest = request.digest.map(hex::encode);
         let name = if valid {
             version_of(&request.name)
@@ -301,9 +301,15 @@ impl KeyService for Canned {
 
     async fn get_public_key(
         &self,
-        _: Request<GetPublicKeyRequest>,
+        request: Request<GetPublicKeyRequest>,
     ) -> Answer<GetPublicKeyResponse> {
-        other()
+        Ok(Response::new(GetPublicKeyResponse {
+            name: version_of(&request.into_inner().name),
+            pem: "pem\n".into(),
+            der: Bytes::from_static(b"\x30\x00"),
+            jwk: r#"{"kty":"EC"}"#.into(),
+            thumbprint: "thumbprint".into(),
+        }))
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Answer<GetJwksResponse> {
@@ -312,16 +318,36 @@ impl KeyService for Canned {
 
     async fn create_certificate_request(
         &self,
-        _: Request<CreateCertificateRequestRequest>,
+        request: Request<CreateCertificateRequestRequest>,
     ) -> Answer<CreateCertificateRequestResponse> {
-        other()
+        let request = request.into_inner();
+        let subject = request
+            .subject
+            .iter()
+            .map(|one| format!("{}={} ", one.r#type, one.value));
+        Ok(Response::new(CreateCertificateRequestResponse {
+            pem: format!(
+                "{}{:?}{:?}",
+                subject.collect::<String>(),
+                request.dns_names,
+                request.ip_addresses
+            ),
+            der: Bytes::from_static(b"\x30\x00"),
+            name: version_of(&request.name),
+        }))
     }
 
     async fn generate_random(
         &self,
-        _: Request<GenerateRandomRequest>,
+        request: Request<GenerateRandomRequest>,
     ) -> Answer<GenerateRandomResponse> {
-        other()
+        // Short by one for seven bytes.
+        let length = request.into_inner().length;
+        let data = vec![0xab; usize::try_from(length - i32::from(length == 7)).unwrap()];
+        Ok(Response::new(GenerateRandomResponse {
+            data_crc32c: checksum(&data),
+            data: data.into(),
+        }))
     }
 }
 
