@@ -13,14 +13,17 @@ use chancery::{
 
 use crate::{Session, arguments, output, trouble::Trouble};
 
-/// Make a certificate request (PKCS#10), signed by the key.
+/// Make a certificate request (PKCS#10), signed by the key
 ///
 /// The subject is written as in RFC 4514, the most specific part first: 'CN=payouts,O=Example,C=ID'. A
 /// comma, plus sign or backslash inside a value is written with a backslash before it. --subject may be
 /// repeated instead: --subject CN=payouts --subject O=Example --subject C=ID.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    chancery keys csr payouts --algorithm ES256 --subject 'CN=payouts,O=Example' --dns payouts.example")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
+    chancery keys csr payouts --algorithm ES256 --subject 'CN=payouts,O=Example' --dns payouts.example"
+)]
 pub(crate) struct Csr {
     /// Key: NAME (its primary version), NAME/VERSION, or a full resource name
     #[arg(value_parser = arguments::key)]

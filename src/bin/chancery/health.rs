@@ -10,10 +10,11 @@ use chancery::client::{
 
 use crate::{Session, trouble::Trouble};
 
-/// Ask whether the daemon and its token are serving.
+/// Ask whether the daemon and its token are serving
 ///
 /// Exits with 0 if everything asked for is serving, with 4 if not.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Health {
     /// Services to ask for [default: the daemon as a whole, and each of its services]
     service: Vec<String>,

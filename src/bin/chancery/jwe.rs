@@ -15,16 +15,15 @@ use crate::{Session, arguments, output, trouble::Trouble};
 
 #[derive(Subcommand)]
 pub(crate) enum Jwe {
-    /// Encrypt for a public key, or for a key in the token
     Encrypt(Encrypt),
-    /// Decrypt with a key in the token and print the plaintext
     Decrypt(Decrypt),
 }
 
-/// Encrypt for a public key, or for a key in the token.
+/// Encrypt for a public key, or for a key in the token
 ///
 /// The JWE goes to stdout in the compact form, with a line end.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Encrypt {
     #[command(flatten)]
     recipient: To,
@@ -62,10 +61,11 @@ struct To {
     key: Option<KeyResource>,
 }
 
-/// Decrypt with a key in the token and print the plaintext.
+/// Decrypt with a key in the token and print the plaintext
 ///
 /// The plaintext goes to stdout, its exact bytes; the protected header and the key version to stderr.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Decrypt {
     /// Key: NAME (the version that `kid` names, or the primary), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]

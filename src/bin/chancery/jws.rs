@@ -15,19 +15,20 @@ use crate::{Session, arguments, output, trouble::Trouble};
 
 #[derive(Subcommand)]
 pub(crate) enum Jws {
-    /// Make a JWS
     Sign(Sign),
-    /// Verify a JWS and print its payload
     Verify(Verify),
 }
 
-/// Make a JWS.
+/// Make a JWS
 ///
 /// The protected header gets `alg` and, unless --header has its own, `kid`: the key's RFC 7638 thumbprint.
 /// The JWS goes to stdout with a line end.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    echo -n '{\"sub\":\"app\"}' | chancery jws sign --key login --algorithm ES256 --header '{\"typ\":\"JWT\"}'")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
+    echo -n '{\"sub\":\"app\"}' | chancery jws sign --key login --algorithm ES256 --header '{\"typ\":\"JWT\"}'"
+)]
 pub(crate) struct Sign {
     /// Key: NAME (its primary version), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]
@@ -58,11 +59,12 @@ pub(crate) struct Sign {
     out: Option<PathBuf>,
 }
 
-/// Verify a JWS and print its payload.
+/// Verify a JWS and print its payload
 ///
 /// The payload goes to stdout, its exact bytes; the protected header and the key version to stderr.
 /// Exits with 1, and prints no payload, if the JWS is not valid.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Verify {
     /// Key: NAME (the version that `kid` names, or every version), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]

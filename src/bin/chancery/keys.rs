@@ -31,27 +31,29 @@ pub(crate) enum Keys {
         #[arg(value_name = "KEY", value_parser = arguments::key_name)]
         key: KeyName,
     },
-    /// Generate a key inside the token
     Create(Create),
-    /// Print a public key
     Public(Public),
     /// Print the public keys that you may see as one JWK Set
     Jwks,
-    /// Make a certificate request (PKCS#10), signed by the key
     Csr(Csr),
 }
 
-/// Generate a key inside the token. It never leaves it.
+/// Generate a key inside the token
+///
+/// Its private half never leaves it.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     chancery keys create login --type ec-p256 --purpose sign --algorithm ES256\n  \
-    chancery keys create inbox --type rsa-3072 --purpose decrypt --algorithm RSA-OAEP-256 --enc A256GCM")]
+    chancery keys create inbox --type rsa-3072 --purpose decrypt --algorithm RSA-OAEP-256 --enc A256GCM"
+)]
 pub(crate) struct Create {
     /// Its name: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit
     #[arg(value_name = "KEY", value_parser = arguments::key_name)]
     key: KeyName,
     /// What it is made of
-    #[arg(long = "type", value_parser = arguments::key_type())]
+    #[arg(long = "type", value_name = "TYPE", value_parser = arguments::key_type())]
     key_type: KeyType,
     /// The one thing that it is for
     #[arg(long, value_parser = arguments::purpose())]
@@ -70,8 +72,9 @@ pub(crate) struct Create {
     token: Option<String>,
 }
 
-/// Print a public key.
+/// Print a public key
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Public {
     /// Key: NAME (its primary version), NAME/VERSION, or a full resource name
     #[arg(value_parser = arguments::key)]

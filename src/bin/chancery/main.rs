@@ -31,7 +31,7 @@ mod sign;
 mod trouble;
 mod verify;
 
-/// Use keys that never leave their token: sign, verify, decrypt, and look after them.
+/// Use keys that never leave their token: sign, verify, decrypt, and look after them
 ///
 /// Results go to stdout byte for byte, everything else to stderr.
 ///
@@ -42,8 +42,8 @@ mod verify;
 #[command(
     name = "chancery",
     version,
-    max_term_width = 100,
-    after_help = "Exit status: 0 done, or valid; 1 failed, or not valid; 2 wrong usage or configuration; \
+    verbatim_doc_comment,
+    after_help = "Exit status: 0 done, or valid; 1 failed, or not valid; 2 wrong usage or configuration;\n\
                   3 denied; 4 the daemon or its token can't be reached."
 )]
 struct CommandLine {
@@ -75,11 +75,11 @@ struct Global {
     /// Directory of a running `chanceryd dev` [default: $CHANCERY_DEV, or .chancery-dev]
     #[arg(long, global = true, value_name = "DIRECTORY")]
     dev: Option<std::path::PathBuf>,
-    /// Print the answer as one JSON object on stdout, errors as one on stderr.
+    /// Print the answer as one JSON object on stdout, errors as one on stderr
     ///
     /// Names are those of the protocol's fields (snake_case), bytes are base64, algorithms have their
     /// registered names. A file named with --out is written all the same.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, verbatim_doc_comment)]
     json: bool,
     /// Give up after so many seconds [default: 10; none for messages over 1 MiB]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -88,9 +88,7 @@ struct Global {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Sign a message or a digest with a key in the token
     Sign(sign::Sign),
-    /// Verify a signature or MAC
     Verify(verify::Verify),
     /// Make and verify message authentication codes
     #[command(subcommand)]
@@ -104,20 +102,16 @@ enum Command {
     /// List keys, make them, get their public halves
     #[command(subcommand)]
     Keys(keys::Keys),
-    /// Get random bytes from the token
     Random(random::Random),
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Ask whether the daemon and its token are serving
     Health(health::Health),
 }
 
 #[derive(Subcommand)]
 enum Mac {
-    /// Make a MAC
     Sign(sign::MacSign),
-    /// Verify a MAC
     Verify(verify::MacVerify),
 }
 

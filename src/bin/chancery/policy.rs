@@ -16,17 +16,19 @@ use crate::{Session, arguments, trouble::Trouble};
 
 #[derive(Subcommand)]
 pub(crate) enum PolicyCommand {
-    /// Say which rule of a policy file decides a request, and why the others don't
     Explain(Explain),
 }
 
-/// Say which rule of a policy file decides a request, and why the others don't.
+/// Say which rule of a policy file decides a request, and why the others don't
 ///
 /// Exits with 0 if it would be allowed, with 3 if it would be denied.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     chancery policy explain --policy policy.toml --identity spiffe://example.org/app-a \\\n      \
-    --operation sign --key payouts --algorithm ES256")]
+    --operation sign --key payouts --algorithm ES256"
+)]
 pub(crate) struct Explain {
     /// The policy file
     #[arg(long, value_name = "FILE")]

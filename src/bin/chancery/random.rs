@@ -11,8 +11,9 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Get random bytes from the token's generator.
+/// Get random bytes from the token's generator
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Random {
     /// How many bytes
     #[arg(value_name = "COUNT", value_parser = clap::value_parser!(i32).range(1..=1024))]

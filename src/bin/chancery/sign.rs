@@ -16,14 +16,17 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Sign a message or a digest with a key in the token.
+/// Sign a message or a digest with a key in the token
 ///
 /// The signature goes to stdout, its exact bytes and nothing else. Messages over 1 MiB are sent in chunks,
 /// in constant memory (not for EdDSA, which signs at most 1 MiB).
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
     chancery sign --key payouts --algorithm RS256 --in request.txt --out request.sig\n  \
-    chancery sign --key login --algorithm ES256 --der --base64 < message")]
+    chancery sign --key login --algorithm ES256 --der --base64 < message"
+)]
 pub(crate) struct Sign {
     /// Key: NAME (its primary version), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]
@@ -42,10 +45,11 @@ pub(crate) struct Sign {
     output: BytesOutput,
 }
 
-/// Make a MAC over a message with a key in the token.
+/// Make a MAC over a message with a key in the token
 ///
 /// The MAC goes to stdout, its exact bytes and nothing else. Messages over 1 MiB are sent in chunks.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct MacSign {
     /// Key: NAME (its primary version), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]

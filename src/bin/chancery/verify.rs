@@ -19,13 +19,16 @@ use crate::{
     trouble::Trouble,
 };
 
-/// Verify a signature or MAC.
+/// Verify a signature or MAC
 ///
 /// Says "valid" and the key version on stderr and exits with 0, or says "not valid" and exits with 1.
 /// Of a message over 1 MiB only the digest is sent, made here.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  \
-    chancery verify --key payouts --algorithm RS256 --in request.txt --signature request.sig")]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
+    chancery verify --key payouts --algorithm RS256 --in request.txt --signature request.sig"
+)]
 pub(crate) struct Verify {
     /// Key: NAME (every version is tried), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]
@@ -41,10 +44,11 @@ pub(crate) struct Verify {
     encoding: Encoding,
 }
 
-/// Verify a MAC.
+/// Verify a MAC
 ///
 /// Says "valid" and the key version on stderr and exits with 0, or says "not valid" and exits with 1.
 #[derive(Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct MacVerify {
     /// Key: NAME (every version is tried), NAME/VERSION, or a full resource name
     #[arg(long, value_parser = arguments::key)]
