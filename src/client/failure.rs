@@ -64,6 +64,10 @@ impl From<Status> for Failure {
         if let Some(failure) = status.source().and_then(of_the_connection) {
             return failure;
         }
+        // What tonic answers, of itself, at the deadline that the request named: on either side.
+        if status.code() == Code::Cancelled && status.message() == TIMEOUT {
+            return late();
+        }
         let info = status.get_details_error_info();
         let (reason, metadata) = info.map_or_else(Default::default, |info| {
             (info.reason, info.metadata.into_iter().collect())
@@ -93,11 +97,7 @@ impl Error for Failure {}
 /// A status that this side made, because no answer came: the innermost cause that we can name.
 fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
     if error.is::<tonic::TimeoutExpired>() {
-        return Some(Failure::own(
-            Code::DeadlineExceeded,
-            "DEADLINE_EXCEEDED",
-            "no answer within the time-out",
-        ));
+        return Some(late());
     }
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(of_tls(error));
@@ -107,7 +107,12 @@ fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
         if let Some(failure) = error.get_ref().and_then(|inner| of_the_connection(inner)) {
             return Some(failure);
         }
-        return Some(unreachable(error));
+        // HTTP/2 keeps only the text of what TLS said.
+        let text = error.to_string();
+        return Some(match text.strip_prefix(ALERT) {
+            Some(alert) => of_alert(alert),
+            None => unreachable(error),
+        });
     }
     let named = error.source().and_then(of_the_connection);
     if named.is_none() && error.is::<tonic::ConnectError>() {
@@ -116,6 +121,15 @@ fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
     named
 }
 
+fn late() -> Failure {
+    Failure::own(
+        Code::DeadlineExceeded,
+        "DEADLINE_EXCEEDED",
+        "no answer within the time-out",
+    )
+}
+
+/// Nobody there, or someone who hung up.
 fn unreachable(error: &dyn Error) -> Failure {
     Failure::own(
         Code::Unavailable,
@@ -126,11 +140,7 @@ fn unreachable(error: &dyn Error) -> Failure {
 
 fn of_tls(error: &rustls::Error) -> Failure {
     match error {
-        rustls::Error::AlertReceived(alert) => Failure::own(
-            Code::Unauthenticated,
-            "CERTIFICATE_REFUSED",
-            format!("the daemon refused our certificate (TLS alert {alert:?})"),
-        ),
+        rustls::Error::AlertReceived(alert) => of_alert(&format!("{alert:?}")),
         rustls::Error::InvalidCertificate(why) => Failure::own(
             Code::Unavailable,
             "SERVER_NOT_TRUSTED",
@@ -141,5 +151,81 @@ fn of_tls(error: &rustls::Error) -> Failure {
             "UNREACHABLE",
             format!("can't speak TLS with the daemon: {other}"),
         ),
+    }
+}
+
+/// With TLS 1.3 a client takes part in a handshake to its end before it hears that its certificate was
+/// refused: the first call fails then, not the connecting.
+fn of_alert(alert: &str) -> Failure {
+    if ABOUT_CERTIFICATES.contains(&alert) {
+        let message = format!("the daemon refused our certificate (TLS alert {alert})");
+        return Failure::own(Code::Unauthenticated, "CERTIFICATE_REFUSED", message);
+    }
+    let message = format!("can't speak TLS with the daemon: it sent the alert {alert}");
+    Failure::own(Code::Unavailable, "UNREACHABLE", message)
+}
+
+const TIMEOUT: &str = "Timeout expired";
+const ALERT: &str = "received fatal alert: ";
+/// RFC 8446 section 6.2, by their names in `rustls`.
+const ABOUT_CERTIFICATES: [&str; 9] = [
+    "AccessDenied",
+    "BadCertificate",
+    "CertificateExpired",
+    "CertificateRequired",
+    "CertificateRevoked",
+    "CertificateUnknown",
+    "DecryptError",
+    "UnknownCA",
+    "UnsupportedCertificate",
+];
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn the_daemons_reason_is_kept() {
+        let metadata = [("key".to_owned(), "payouts".to_owned())];
+        let details = ErrorDetails::with_error_info(
+            "DENIED",
+            "chancery",
+            metadata
+                .clone()
+                .into_iter()
+                .collect::<std::collections::HashMap<_, _>>(),
+        );
+        let status = Status::with_error_details(Code::PermissionDenied, "no rule", details);
+        let failure = Failure::from(status);
+        assert_eq!(failure.reason, "DENIED");
+        assert_eq!(failure.metadata, metadata.into());
+        assert_eq!(failure.to_string(), "no rule (PERMISSION_DENIED)");
+    }
+
+    #[test]
+    fn a_deadline_is_one_whoever_noticed_it() {
+        let failure = Failure::from(Status::cancelled("Timeout expired"));
+        assert_eq!(failure.code, Code::DeadlineExceeded);
+        assert_eq!(
+            Failure::from(Status::cancelled("other")).code,
+            Code::Cancelled
+        );
+    }
+
+    #[test]
+    fn an_alert_is_read_through_what_wraps_it() {
+        let of = |text: &str| {
+            let mut status = Status::unknown("transport error");
+            status.set_source(std::sync::Arc::new(io::Error::other(text.to_owned())));
+            let failure = Failure::from(status);
+            (failure.code, failure.reason)
+        };
+        let refused = (Code::Unauthenticated, "CERTIFICATE_REFUSED".to_owned());
+        let unreachable = (Code::Unavailable, "UNREACHABLE".to_owned());
+        assert_eq!(of("received fatal alert: CertificateExpired"), refused);
+        assert_eq!(of("received fatal alert: ProtocolVersion"), unreachable);
+        assert_eq!(of("connection reset by peer"), unreachable);
     }
 }

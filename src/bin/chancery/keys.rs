@@ -1,0 +1,394 @@
+//! `chancery keys`: list, describe, create, public keys.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use chancery::{
+    algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
+    key::{KeyName, Usage},
+    proto::v1::{
+        CreateKeyRequest, GetJwksRequest, GetKeyRequest, GetPublicKeyRequest, Key, TokenAttributes,
+    },
+    wire::{self, KeyResource},
+};
+
+use crate::{
+    Session, arguments,
+    csr::Csr,
+    output::{self, Streams},
+    trouble::Trouble,
+};
+
+#[derive(Subcommand)]
+pub(crate) enum Keys {
+    /// List the keys that you may see; one a line, cells divided by tabs, when stdout is not a terminal
+    List,
+    /// Tell all about one key, and what the token says of it
+    Describe {
+        /// Its name
+        #[arg(value_name = "KEY", value_parser = arguments::key_name)]
+        key: KeyName,
+    },
+    Create(Create),
+    Public(Public),
+    /// Print the public keys that you may see as one JWK Set
+    Jwks,
+    Csr(Csr),
+}
+
+/// Generate a key inside the token
+///
+/// Its private half never leaves it.
+#[derive(Args)]
+#[command(
+    verbatim_doc_comment,
+    after_help = "Examples:\n  \
+    chancery keys create login --type ec-p256 --purpose sign --algorithm ES256\n  \
+    chancery keys create inbox --type rsa-3072 --purpose decrypt --algorithm RSA-OAEP-256 --enc A256GCM"
+)]
+pub(crate) struct Create {
+    /// Its name: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit
+    #[arg(value_name = "KEY", value_parser = arguments::key_name)]
+    key: KeyName,
+    /// What it is made of
+    #[arg(long = "type", value_name = "TYPE", value_parser = arguments::key_type())]
+    key_type: KeyType,
+    /// The one thing that it is for
+    #[arg(long, value_parser = arguments::purpose())]
+    purpose: Purpose,
+    /// What it may be used with; may be repeated
+    #[arg(long, required = true, value_parser = arguments::any_algorithm())]
+    algorithm: Vec<Algorithm>,
+    /// Content encryption of the JWE that it may open, for purposes decrypt and wrap; may be repeated
+    #[arg(long, value_parser = arguments::content_encryption())]
+    enc: Vec<ContentEncryption>,
+    /// A JWE for it may be compressed
+    #[arg(long)]
+    allow_compression: bool,
+    /// Which token; needed only if the daemon has several
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+}
+
+/// Print a public key
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Public {
+    /// Key: NAME (its primary version), NAME/VERSION, or a full resource name
+    #[arg(value_parser = arguments::key)]
+    key: KeyResource,
+    /// How to write it
+    #[arg(long, value_enum, default_value_t = Form::Pem)]
+    format: Form,
+    /// Write to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// SubjectPublicKeyInfo, text
+    Pem,
+    /// SubjectPublicKeyInfo, bytes
+    Der,
+    /// JSON Web Key
+    Jwk,
+    /// RFC 7638 thumbprint of the JWK, base64url
+    Thumbprint,
+}
+
+impl Keys {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        match self {
+            Self::List => list(session).await,
+            Self::Describe { key } => describe(session, key).await,
+            Self::Create(create) => create.run(session).await,
+            Self::Public(public) => public.run(session).await,
+            Self::Jwks => jwks(session).await,
+            Self::Csr(csr) => csr.run(session).await,
+        }
+    }
+}
+
+async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
+    let keys = session.client()?.all_keys().await?;
+    if session.global.json {
+        let keys = keys.iter().map(as_json).collect::<Vec<_>>();
+        return session.streams.json(&json!({"keys": keys}));
+    }
+    let rows = keys
+        .iter()
+        .map(|key| {
+            vec![
+                short(&key.name),
+                key_type_name(key),
+                purpose_name(key),
+                algorithm_names(key).join(" "),
+                short(&key.primary_version),
+                key.token.clone(),
+            ]
+        })
+        .collect();
+    let header = ["key", "type", "purpose", "algorithms", "primary", "token"];
+    session.streams.table(&header, rows)
+}
+
+async fn describe(session: &mut Session<'_>, key: KeyName) -> Result<(), Trouble> {
+    let client = session.client()?;
+    let request = GetKeyRequest {
+        name: KeyResource::from(key).to_string(),
+    };
+    let response = client.keys().get_key(client.request(request)).await?;
+    show(session, response.into_inner().key)
+}
+
+impl Create {
+    async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        // The daemon decides; but what can't be is told without a call.
+        Usage::new(
+            self.key_type,
+            self.purpose,
+            self.algorithm.clone(),
+            self.enc.clone(),
+            self.allow_compression,
+        )
+        .map_err(|error| Trouble::Usage(error.to_string()))?;
+        let client = session.client()?;
+        let request = CreateKeyRequest {
+            key_id: self.key.to_string(),
+            token: self.token.unwrap_or_default(),
+            r#type: wire::key_type_to_proto(self.key_type).into(),
+            purpose: wire::purpose_to_proto(self.purpose).into(),
+            algorithms: self
+                .algorithm
+                .into_iter()
+                .map(|one| wire::algorithm_to_proto(one).into())
+                .collect(),
+            content_encryptions: self
+                .enc
+                .into_iter()
+                .map(|one| wire::content_encryption_to_proto(one).into())
+                .collect(),
+            compression_allowed: self.allow_compression,
+        };
+        let response = client.keys().create_key(client.request(request)).await?;
+        show(session, response.into_inner().key)
+    }
+}
+
+impl Public {
+    async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        if self.format == Form::Der {
+            session
+                .streams
+                .check_binary(self.out.as_deref(), session.global.json)?;
+        }
+        let client = session.client()?;
+        let request = GetPublicKeyRequest {
+            name: self.key.to_string(),
+        };
+        let public = client
+            .keys()
+            .get_public_key(client.request(request))
+            .await?
+            .into_inner();
+        let written = match self.format {
+            Form::Der => public.der.clone(),
+            Form::Pem => public.pem.clone().into(),
+            Form::Jwk => format!("{}\n", public.jwk).into(),
+            Form::Thumbprint => format!("{}\n", public.thumbprint).into(),
+        };
+        if !session.global.json {
+            return session.streams.write(self.out.as_deref(), &written);
+        }
+        session
+            .streams
+            .write_beside(self.out.as_deref(), &written)?;
+        session.streams.json(&json!({
+            "name": public.name,
+            "pem": public.pem,
+            "der": output::base64(&public.der),
+            "jwk": parsed(&public.jwk),
+            "thumbprint": public.thumbprint,
+        }))
+    }
+}
+
+async fn jwks(session: &mut Session<'_>) -> Result<(), Trouble> {
+    let client = session.client()?;
+    let response = client
+        .keys()
+        .get_jwks(client.request(GetJwksRequest {}))
+        .await?;
+    // It is JSON in either case.
+    session.streams.line(&response.into_inner().jwks)
+}
+
+fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Trouble> {
+    // No key is an answer that the protocol does not know; an empty one shows just that.
+    let key = key.unwrap_or_default();
+    if session.global.json {
+        return session.streams.json(&as_json(&key));
+    }
+    let enc = encryption_names(&key);
+    let mut lines = vec![
+        ("name", key.name.clone()),
+        ("token", key.token.clone()),
+        ("type", key_type_name(&key)),
+        ("purpose", purpose_name(&key)),
+        ("algorithms", algorithm_names(&key).join(" ")),
+    ];
+    if !enc.is_empty() {
+        lines.push(("content encryptions", enc.join(" ")));
+        lines.push(("compression", allowed(key.compression_allowed).into()));
+    }
+    lines.push(("primary version", key.primary_version.clone()));
+    for (name, value) in lines {
+        field(session.streams, "", name, &value)?;
+    }
+    for version in &key.versions {
+        session.streams.line(&format!("\n{}", version.name))?;
+        let mut lines = Vec::new();
+        if !version.public_key_sha256.is_empty() {
+            lines.push(("thumbprint", version.thumbprint.clone()));
+            lines.push(("sha-256", version.public_key_sha256.clone()));
+        }
+        if version.adopted {
+            lines.push(("origin", "found in the token, made by others".into()));
+        }
+        lines.push((
+            "the token says",
+            version
+                .attributes
+                .as_ref()
+                .map_or_else(|| "nothing".to_owned(), token_says),
+        ));
+        for (name, value) in lines {
+            field(session.streams, "  ", name, &value)?;
+        }
+    }
+    Ok(())
+}
+
+fn field(streams: &mut Streams, indent: &str, name: &str, value: &str) -> Result<(), Trouble> {
+    let width = 21 - indent.len();
+    streams.line(&format!("{indent}{name:width$}{value}"))
+}
+
+fn token_says(attributes: &TokenAttributes) -> String {
+    let said = |value: Option<bool>, yes: &str, no: &str, what: &str| match value {
+        Some(true) => yes.to_owned(),
+        Some(false) => no.to_owned(),
+        None => format!("{what}: not said"),
+    };
+    [
+        said(
+            attributes.local,
+            "generated inside the token",
+            "NOT generated inside the token",
+            "generated inside",
+        ),
+        said(
+            attributes.sensitive,
+            "sensitive",
+            "NOT sensitive",
+            "sensitive",
+        ),
+        said(
+            attributes.extractable,
+            "EXTRACTABLE",
+            "not extractable",
+            "extractable",
+        ),
+        said(
+            attributes.always_sensitive,
+            "always was sensitive",
+            "was NOT always sensitive",
+            "always sensitive",
+        ),
+        said(
+            attributes.never_extractable,
+            "never was extractable",
+            "WAS extractable once",
+            "never extractable",
+        ),
+    ]
+    .join(", ")
+}
+
+fn as_json(key: &Key) -> Value {
+    let versions = key
+        .versions
+        .iter()
+        .map(|version| {
+            let attributes = version.attributes.unwrap_or_default();
+            json!({
+                "name": version.name,
+                "attributes": {
+                    "local": attributes.local,
+                    "sensitive": attributes.sensitive,
+                    "extractable": attributes.extractable,
+                    "always_sensitive": attributes.always_sensitive,
+                    "never_extractable": attributes.never_extractable,
+                },
+                "public_key_sha256": version.public_key_sha256,
+                "thumbprint": version.thumbprint,
+                "adopted": version.adopted,
+            })
+        })
+        .collect::<Vec<_>>();
+    json!({
+        "name": key.name,
+        "token": key.token,
+        "type": key_type_name(key),
+        "purpose": purpose_name(key),
+        "algorithms": algorithm_names(key),
+        "content_encryptions": encryption_names(key),
+        "compression_allowed": key.compression_allowed,
+        "primary_version": key.primary_version,
+        "versions": versions,
+    })
+}
+
+/// `keys/payouts/versions/2` as `payouts/2`.
+fn short(name: &str) -> String {
+    match name.parse::<KeyResource>() {
+        Ok(KeyResource {
+            key,
+            version: Some(version),
+        }) => format!("{key}/{version}"),
+        Ok(KeyResource { key, version: None }) => key.to_string(),
+        Err(_) => output::printable(name),
+    }
+}
+
+fn key_type_name(key: &Key) -> String {
+    wire::key_type_from_proto(key.r#type)
+        .map_or_else(|| arguments::unknown(key.r#type), |one| one.to_string())
+}
+
+fn purpose_name(key: &Key) -> String {
+    wire::purpose_from_proto(key.purpose)
+        .map_or_else(|| arguments::unknown(key.purpose), |one| one.to_string())
+}
+
+fn algorithm_names(key: &Key) -> Vec<String> {
+    let numbers = key.algorithms.iter().copied();
+    numbers.map(arguments::algorithm_name).collect()
+}
+
+fn encryption_names(key: &Key) -> Vec<String> {
+    let numbers = key.content_encryptions.iter().copied();
+    numbers.map(arguments::content_encryption_name).collect()
+}
+
+fn allowed(yes: bool) -> &'static str {
+    if yes { "allowed" } else { "refused" }
+}
+
+/// JSON inside JSON as itself, or as text should it not be any.
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| text.into())
+}
