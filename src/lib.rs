@@ -23,6 +23,8 @@ pub mod wire;
     unreachable_pub,
     unused_qualifications,
     clippy::all,
+    clippy::allow_attributes_without_reason,
+    clippy::use_self,
     reason = "generated"
 )]
 pub mod proto {

@@ -78,28 +78,34 @@ const HASH: usize = 32;
 
 #[cfg(test)]
 mod tests {
-    use rsa::{BigUint, Oaep, RsaPublicKey, traits::PublicKeyParts};
+    use rsa::{
+        BigUint, Oaep, RsaPrivateKey,
+        traits::{PrivateKeyParts, PublicKeyParts},
+    };
 
     use super::*;
 
-    /// Another library encodes; the raw private operation is undone with e = 1, so that the block is seen.
-    fn encoded(message: &[u8]) -> Vec<u8> {
-        let modulus = (BigUint::from(1_u32) << 2048) - BigUint::from(1_u32);
-        let key = RsaPublicKey::new_unchecked(modulus, BigUint::from(1_u32));
-        let block = key
-            .encrypt(
-                &mut rsa::rand_core::OsRng,
-                Oaep::new::<rsa::sha2::Sha256>(),
-                message,
-            )
-            .unwrap();
-        assert_eq!(block.len(), key.size());
-        block
+    /// Another library encodes and encrypts; the raw private operation is done by hand, as a token would.
+    fn encoder() -> impl Fn(&[u8]) -> Vec<u8> {
+        let mut random = rsa::rand_core::OsRng;
+        let key = RsaPrivateKey::new(&mut random, 1024).unwrap();
+        move |message| {
+            let padding = Oaep::new::<rsa::sha2::Sha256>();
+            let ciphertext = key
+                .to_public_key()
+                .encrypt(&mut rsa::rand_core::OsRng, padding, message)
+                .unwrap();
+            let raw = BigUint::from_bytes_be(&ciphertext)
+                .modpow(key.d(), key.n())
+                .to_bytes_be();
+            [vec![0; key.size() - raw.len()], raw].concat()
+        }
     }
 
     #[test]
     fn what_another_library_encodes_comes_back() {
-        for message in [&b""[..], b"x", &[0; 16], &[1; 64], &[7; 190]] {
+        let encoded = encoder();
+        for message in [&b""[..], b"x", &[0; 16], &[1; 32], &[7; 62]] {
             assert_eq!(
                 decode_sha256(&encoded(message)).unwrap().as_slice(),
                 message
@@ -109,7 +115,7 @@ mod tests {
 
     #[test]
     fn every_changed_byte_is_refused() {
-        let good = encoded(b"content key");
+        let good = encoder()(b"content key");
         for index in 0..good.len() {
             let mut bad = good.clone();
             bad[index] ^= 0x80;

@@ -295,7 +295,7 @@ impl Signer {
         let jwe = Jwe::parse(text)?;
         let facts = named_or_primary(found, key, &jwe);
         let openings = jwe.openings(
-            facts.thumbprint.as_deref().unwrap_or_default(),
+            |kid| facts.thumbprint.as_deref() == Some(kid),
             &found.key.usage,
         )?;
         let mut last: Option<DecryptionFailed> = None;

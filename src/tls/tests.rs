@@ -413,7 +413,7 @@ async fn a_revocation_list_is_obeyed() {
 #[tokio::test]
 async fn a_silent_peer_holds_up_nobody_and_is_dropped_in_the_end() {
     let house = House::new();
-    let endpoint = Endpoint::load(house.config("handshake_timeout = 1")).unwrap();
+    let endpoint = Endpoint::load(house.config("handshake_timeout_seconds = 1")).unwrap();
     let (listener, address) = listen().await;
     let mut incoming = endpoint.accept(listener, CancellationToken::new());
     let mut silent = Vec::new();
@@ -573,7 +573,7 @@ async fn requests_know_their_peer_until_it_is_revoked() {
 #[tokio::test]
 async fn peers_beyond_the_handshakes_at_a_time_wait_for_their_turn() {
     let house = House::new();
-    let config = house.config("max_handshakes = 1\nhandshake_timeout = 1");
+    let config = house.config("max_handshakes = 1\nhandshake_timeout_seconds = 1");
     let endpoint = Endpoint::load(config).unwrap();
     let (listener, address) = listen().await;
     let mut incoming = endpoint.accept(listener, CancellationToken::new());
@@ -684,7 +684,7 @@ fn the_configuration_is_strict() {
     for bad in [
         "minimum_version = \"1.1\"",
         "minimum_version = 1.3",
-        "handshake_timeout = 0",
+        "handshake_timeout_seconds = 0",
         "max_connections = 0",
         "crl = \"crl.pem\"",
         "crls = []",
