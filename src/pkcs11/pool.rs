@@ -570,6 +570,7 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
     rustix::io::ioctl_fionbio(&theirs, false).map_err(|error| failed(error.into()))?;
     let mut command = Command::new(&shared.executable);
     command
+        .arg0("chanceryd")
         .arg("worker")
         .env_clear()
         .envs(
