@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use chancery::{
     config::Config,
-    pkcs11,
+    dev, pkcs11,
     server::{Server, open_tokens, wait_for_tokens},
     signer::Signer,
     telemetry,
@@ -34,6 +34,11 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Start a daemon to try things with: a SoftHSM token, certificates, sample keys, all in one directory.
+    Dev(dev::Options),
+    /// Initialise a token. `dev` starts this itself.
+    #[command(hide = true)]
+    InitializeToken,
     /// Speak to a token on the daemon's behalf. The daemon starts this itself.
     #[command(hide = true)]
     Worker,
@@ -46,6 +51,11 @@ fn main() -> ExitCode {
             let _ = telemetry::start(&telemetry::Config::default());
             pkcs11::run_worker()
         }
+        Command::InitializeToken => pkcs11::run_initialization(),
+        Command::Dev(options) => match try_out(options) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => finish(Err(error)),
+        },
         Command::Serve { config } => finish(load(&config).and_then(|config| serve(config))),
         Command::Check { config } => finish(load(&config).and_then(|config| check(config))),
     }
@@ -74,6 +84,19 @@ fn serve(config: Config) -> Result<(), String> {
             .map_err(|error| error.to_string())?;
         server
             .serve(CancellationToken::new())
+            .await
+            .map_err(|error| error.to_string())
+    })
+}
+
+fn try_out(options: dev::Options) -> Result<u8, String> {
+    let filter = if options.verbose { "info" } else { "warn" };
+    telemetry::start(&telemetry::Config {
+        format: None,
+        filter: Some(filter.to_owned()),
+    })?;
+    runtime(1)?.block_on(async {
+        dev::run(options, &executable()?)
             .await
             .map_err(|error| error.to_string())
     })
