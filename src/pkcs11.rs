@@ -14,7 +14,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -51,6 +54,8 @@ pub struct Token {
     config: Config,
     pool: Pool,
     next_stream: AtomicU64,
+    /// Each long MAC holds a session of the token while its chunks come.
+    long_macs: Arc<Semaphore>,
 }
 
 /// Why the token gave no result.
@@ -124,8 +129,9 @@ impl TokenError {
 }
 
 /// A MAC over a message that comes in chunks. It has a session of its own in one worker.
-pub struct MacStream<'a> {
-    token: &'a Token,
+pub struct MacStream {
+    token: Arc<Token>,
+    _place: OwnedSemaphorePermit,
     worker: Arc<Worker>,
     stream: u64,
     finished: bool,
@@ -146,6 +152,7 @@ impl Token {
             config,
             pool,
             next_stream: AtomicU64::new(1),
+            long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
         }
     }
 
@@ -259,18 +266,24 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn start_mac(
-        &self,
+        self: &Arc<Self>,
         permit: Permit,
         deadline: Instant,
-    ) -> Result<MacStream<'_>, TokenError> {
+    ) -> Result<MacStream, TokenError> {
         let Algorithm::Hmac(hash) = permit.algorithm() else {
             return Err(TokenError::NoSuchKey(permit.key().clone()));
         };
         let key = self.reference(permit.key())?;
+        let place = Arc::clone(&self.long_macs)
+            .try_acquire_owned()
+            .map_err(|_| TokenError::QueueFull {
+                limit: MAX_LONG_MACS,
+            })?;
         let worker = self.pool.worker(deadline).await?;
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let mac = MacStream {
-            token: self,
+            token: Arc::clone(self),
+            _place: place,
             worker,
             stream,
             finished: false,
@@ -544,7 +557,7 @@ impl Token {
     }
 }
 
-impl MacStream<'_> {
+impl MacStream {
     /// Adds a chunk.
     ///
     /// # Errors
@@ -596,7 +609,7 @@ impl MacStream<'_> {
     }
 }
 
-impl Drop for MacStream<'_> {
+impl Drop for MacStream {
     fn drop(&mut self) {
         if !self.finished {
             tracing::debug!(token = %self.token.name(), "a long MAC was dropped without an end");
@@ -606,3 +619,6 @@ impl Drop for MacStream<'_> {
 
 /// The most items in one frame: half a second of RSA-4096 in software.
 const MAX_BATCH: usize = 100;
+
+/// The most long MACs at once: a slow caller holds a session of the token, and tokens have few.
+const MAX_LONG_MACS: usize = 32;
