@@ -7,5 +7,6 @@
 )]
 
 mod fixtures;
+mod layering;
 mod pki;
 mod softhsm;
