@@ -7,5 +7,6 @@
 )]
 
 mod fixtures;
+mod harness;
 mod pki;
 mod softhsm;
