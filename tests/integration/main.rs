@@ -7,6 +7,8 @@
 )]
 
 mod fixtures;
+
+mod harness;
 mod layering;
 mod pki;
 mod softhsm;
