@@ -36,31 +36,19 @@ mod samples;
 mod screen;
 
 /// What `chanceryd dev` is told.
-#[derive(Clone, Debug, clap::Args)]
+#[derive(Clone, Debug)]
 pub struct Options {
-    /// Where everything is kept; made if it is not there, and used again if it is
-    #[arg(long, value_name = "DIR", default_value = ".chancery-dev")]
+    /// Where everything is kept.
     pub directory: PathBuf,
-    /// Address and port of gRPC, loopback only; port 0 takes a free one
-    /// [default: what the directory's chancery.toml says, at first 127.0.0.1:7443; with a COMMAND a free port]
-    #[arg(long, value_name = "IP:PORT", verbatim_doc_comment)]
+    /// Where gRPC is served; else what the directory's configuration says, or a free port with a command.
     pub address: Option<SocketAddr>,
-    /// Address and port of health and public keys, plain HTTP
-    /// [default: what the directory's chancery.toml says, at first 127.0.0.1:7480; with a COMMAND a free port]
-    #[arg(long, value_name = "IP:PORT", verbatim_doc_comment)]
+    /// Where health and public keys are served; likewise.
     pub admin_address: Option<SocketAddr>,
-    /// The PKCS#11 module [default: SoftHSM's, where distributions put it]
-    #[arg(long, value_name = "PATH")]
+    /// The PKCS#11 module; else SoftHSM's, where distributions put it.
     pub module: Option<PathBuf>,
-    /// Throw away keys, certificates and policy of earlier starts first
-    #[arg(long)]
+    /// Whether what earlier starts left is thrown away first.
     pub reset: bool,
-    /// Log what happens, not only what goes wrong
-    #[arg(long)]
-    pub verbose: bool,
-    /// Run this with CHANCERY_ADDR, CHANCERY_CA, CHANCERY_CERT and CHANCERY_KEY set, stop when it ends, and
-    /// exit as it did
-    #[arg(last = true, value_name = "COMMAND")]
+    /// What to run; if there is none, the daemon serves until Ctrl-C.
     pub command: Vec<OsString>,
 }
 
@@ -276,9 +264,7 @@ async fn prepare(
 /// Who makes the sample keys.
 fn app_a(directory: &Directory) -> io::Result<Arc<Identity>> {
     let path = certificates::certificate(directory.path(), certificates::CLIENTS[0]);
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&std::fs::read(path)?)
-        .map_err(|error| io::Error::other(error.to_string()))?;
-    Identity::from_certificate(&pem.contents)
+    Identity::from_certificate(&certificates::der(&path)?)
         .map(Arc::new)
         .map_err(io::Error::other)
 }

@@ -7,12 +7,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType, date_time_ymd,
 };
 
 use super::directory::write_private;
+use crate::identity::not_after;
 
 /// The two clients; each is `spiffe://chancery.dev/` and this.
 pub(super) const CLIENTS: [&str; 2] = ["app-a", "app-b"];
@@ -50,11 +52,18 @@ pub(super) fn certificate(directory: &Path, name: &str) -> PathBuf {
     directory.join(format!("{name}.pem"))
 }
 
+/// The certificate in a PEM file that holds one.
+pub(super) fn der(path: &Path) -> io::Result<Vec<u8>> {
+    let text = fs::read_to_string(path)?;
+    let body: String = text
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    STANDARD.decode(body).map_err(io::Error::other)
+}
+
 fn expiry(path: &Path) -> Option<SystemTime> {
-    let text = fs::read(path).ok()?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&text).ok()?;
-    let seconds = pem.parse_x509().ok()?.validity().not_after.timestamp();
-    Some(UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).ok()?))
+    not_after(&der(path).ok()?).ok()
 }
 
 fn authority(
@@ -146,9 +155,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         ensure(directory.path(), SystemTime::now()).unwrap();
         for name in CLIENTS {
-            let text = fs::read(certificate(directory.path(), name)).unwrap();
-            let (_, pem) = x509_parser::pem::parse_x509_pem(&text).unwrap();
-            let identity = Identity::from_certificate(&pem.contents).unwrap();
+            let der = der(&certificate(directory.path(), name)).unwrap();
+            let identity = Identity::from_certificate(&der).unwrap();
             assert_eq!(
                 identity.name().as_str(),
                 format!("spiffe://chancery.dev/{name}")

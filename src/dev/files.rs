@@ -43,7 +43,8 @@ pub(super) fn config(
     address: SocketAddr,
     admin: SocketAddr,
 ) -> String {
-    let text = |path: &Path| toml::Value::from(path.display().to_string());
+    // A JSON string is a TOML basic string too.
+    let text = |path: &Path| serde_json::Value::from(path.display().to_string());
     let (module, softhsm) = (text(module), text(softhsm));
     format!(
         r#"# Written once by `chanceryd dev`; change it as you like. NOT FOR PRODUCTION.
