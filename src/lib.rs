@@ -41,8 +41,9 @@
 //! client     -> proto
 //! config     -> admin grpc key pkcs11 policy telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
+//! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
-//! chanceryd  -> config dev pkcs11 server signer telemetry
+//! chanceryd  -> check config dev pkcs11 server telemetry
 //! chancery   -> algorithm client identity key policy proto wire
 //! ```
 //!
@@ -70,6 +71,7 @@
 
 pub mod admin;
 pub mod algorithm;
+pub mod check;
 pub mod client;
 pub mod config;
 pub mod dev;
