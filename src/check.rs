@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::{
     algorithm::{Algorithm, KeyType},
     config::Config,
-    pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token},
+    pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token, let_none_start},
     policy::{KeyPattern, Policy},
-    server::{open_tokens, wait_for_tokens},
+    server::{LAST_START, open_tokens, wait_for_tokens},
     signer::Signer,
     tls::Endpoint,
 };
@@ -160,6 +160,7 @@ impl Report {
                 }
             }
         }
+        let_none_start(&config.state_directory, LAST_START).await;
         report
     }
 

@@ -132,7 +132,8 @@ impl Config {
             key: key.to_owned(),
             message,
         };
-        file.check().map_err(|(key, message)| fault(&key, message))?;
+        file.check()
+            .map_err(|(key, message)| fault(&key, message))?;
         // Relative paths are meant from where the file is.
         let base = std::path::absolute(path)
             .ok()
@@ -207,9 +208,8 @@ impl File {
         no_twins("tokens", self.tokens.iter().map(|token| &token.name))?;
         no_twins("keys", self.keys.iter().map(|key| &key.name))?;
         for (index, key) in self.keys.iter().enumerate() {
-            check_declaration(key).map_err(|(part, error)| {
-                (format!("keys[{index}].{part}"), error.to_string())
-            })?;
+            check_declaration(key)
+                .map_err(|(part, error)| (format!("keys[{index}].{part}"), error.to_string()))?;
         }
         match &self.admin {
             Some(admin) if !admin.address.ip().is_loopback() => Err((
@@ -312,8 +312,9 @@ fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
             .map(|span| location::of_offset(text, span.start));
         ConfigError::Content {
             path: path.to_owned(),
-            // What the parser points at is the value or the table; the key itself is nearer.
-            line: if key.is_empty() { told } else { known.or(told) },
+            // What the parser points at is the value or the table; the key itself is nearer. What is missing
+            // from the top has no line.
+            line: if key.is_empty() { told } else { known },
             key,
             message,
         }
@@ -350,6 +351,11 @@ fn told(outer: String, message: &str) -> (String, String) {
             inner(name),
             format!("there is no such key here; {}", rest.replace('`', "")),
         );
+    }
+    if message == "invalid socket address syntax" {
+        let expected =
+            "expected an IP address and a port, such as 127.0.0.1:7443; names are not looked up";
+        return (outer, expected.to_owned());
     }
     (outer, message.to_owned())
 }

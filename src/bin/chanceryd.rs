@@ -2,13 +2,7 @@
 
 use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use chancery::{
-    check::Report,
-    config::Config,
-    dev, pkcs11,
-    server::Server,
-    telemetry,
-};
+use chancery::{check::Report, config::Config, dev, pkcs11, server::Server, telemetry};
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 

@@ -56,7 +56,10 @@ struct Unchecked {
     workers: usize,
     #[serde(default = "one", deserialize_with = "bounded::<MOST_THREADS, _>")]
     threads: usize,
-    #[serde(default = "default_queue", deserialize_with = "bounded::<1_000_000, _>")]
+    #[serde(
+        default = "default_queue",
+        deserialize_with = "bounded::<1_000_000, _>"
+    )]
     queue: usize,
     #[serde(default = "five", deserialize_with = "seconds")]
     operation_timeout_seconds: Duration,

@@ -6,6 +6,9 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod check;
+mod config;
+mod dev;
 mod fixtures;
 
 mod harness;
