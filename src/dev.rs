@@ -120,7 +120,7 @@ pub enum DevError {
     #[error("{cause}; {option} 127.0.0.1:0 takes a free port")]
     Port {
         /// What the server said.
-        cause: ServerError,
+        cause: Box<ServerError>,
         /// The option that helps.
         option: &'static str,
     },
@@ -129,7 +129,7 @@ pub enum DevError {
     Interrupted,
     /// The daemon.
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Server(Box<ServerError>),
     /// The command to run.
     #[error("{command:?} can't be run: {cause}")]
     Command {
@@ -138,6 +138,12 @@ pub enum DevError {
         /// Why not.
         cause: io::Error,
     },
+}
+
+impl From<ServerError> for DevError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(Box::new(error))
+    }
 }
 
 /// Sets up what is missing, says what is there, and serves until Ctrl-C or until the command has ended.
@@ -336,14 +342,14 @@ fn check_loopback(option: &'static str, address: Option<SocketAddr>) -> Result<(
 fn port(error: ServerError, grpc: SocketAddr, admin: Option<SocketAddr>) -> DevError {
     match &error {
         ServerError::Listen { address, .. } if *address == grpc => DevError::Port {
-            cause: error,
+            cause: Box::new(error),
             option: "--address",
         },
         ServerError::Listen { address, .. } if Some(*address) == admin => DevError::Port {
-            cause: error,
+            cause: Box::new(error),
             option: "--admin-address",
         },
-        _ => DevError::Server(error),
+        _ => error.into(),
     }
 }
 

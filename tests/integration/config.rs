@@ -85,16 +85,11 @@ fn the_full_configuration_has_every_option() {
         let place = Place::new(&broken);
         let error = Config::load(&place.file).unwrap_err().to_string();
         let (_, names) = error
-            .split_once("there is no such key here; expected one of ")
+            .split_once("there is no such key here; expected ")
             .unwrap_or_else(|| panic!("{table}: {error}"));
+        let names = names.trim_start_matches("one of ").replace(" or ", ", ");
         for name in names.split(", ") {
-            let start = match table {
-                "" => 0,
-                table => full.find(&format!("\n{table}\n")).unwrap(),
-            };
-            let part = &text[text
-                .find(full[start..].trim_start().lines().next().unwrap())
-                .unwrap()..];
+            let part = part(&text, table);
             let shown = part.lines().any(|line| {
                 let line = line.trim_start_matches('#').trim_start();
                 line.starts_with(&format!("{name} = ")) || line.trim_matches(['[', ']']) == name
@@ -147,19 +142,19 @@ fn a_file_that_is_not_there_is_told_with_the_key_that_names_it() {
     for (missing, expected) in [
         (
             "policy.toml",
-            "chancery.toml:9: policy: DIR/policy.toml: No such file or directory (os error 2)",
+            "chancery.toml:10: policy: DIR/policy.toml: No such file or directory (os error 2)",
         ),
         (
             "tls/server.pem",
-            "chancery.toml:15: tls.certificate: DIR/tls/server.pem: No such file or directory (os error 2)",
+            "chancery.toml:16: tls.certificate: DIR/tls/server.pem: No such file or directory (os error 2)",
         ),
         (
             "tls/server.key",
-            "chancery.toml:16: tls.private_key: DIR/tls/server.key: No such file or directory (os error 2)",
+            "chancery.toml:17: tls.private_key: DIR/tls/server.key: No such file or directory (os error 2)",
         ),
         (
             "tls/clients-ca.pem",
-            "chancery.toml:17: tls.client_ca: DIR/tls/clients-ca.pem: No such file or directory (os error 2)",
+            "chancery.toml:18: tls.client_ca: DIR/tls/clients-ca.pem: No such file or directory (os error 2)",
         ),
         (
             "chancery.toml",
@@ -167,7 +162,7 @@ fn a_file_that_is_not_there_is_told_with_the_key_that_names_it() {
         ),
         (
             "state",
-            "chancery.toml:6: state_directory: DIR/state is not a directory; make it, owned by the daemon's user",
+            "chancery.toml:7: state_directory: DIR/state is not a directory; make it, owned by the daemon's user",
         ),
     ] {
         let place = Place::new(&shipped("chancery.toml"));
@@ -187,6 +182,18 @@ fn a_file_that_is_not_there_is_told_with_the_key_that_names_it() {
         );
         assert_eq!(output.status.code(), Some(1));
     }
+}
+
+/// From the head of a table to that of the next; for no table, everything.
+fn part<'a>(text: &'a str, table: &str) -> &'a str {
+    if table.is_empty() {
+        return text;
+    }
+    let start = text.find(&format!("\n#{table}\n"));
+    let start = start.or_else(|| text.find(&format!("\n{table}\n")));
+    let part = &text[start.unwrap() + 1..];
+    let ends = ["\n[", "\n#["].map(|head| part.find(head).unwrap_or(part.len()));
+    &part[..ends[0].min(ends[1])]
 }
 
 /// A configuration in a directory of its own, with the files that the shipped ones name.
