@@ -394,16 +394,27 @@ impl Signer {
 
     /// Records what the policy said.
     fn authorized<S>(&self, verdict: Result<Permit<S>, Denied>) -> Result<Permit<S>, Error> {
-        verdict.map_err(|denied| {
-            tracing::warn!(
-                client.id = %denied.identity().name(),
-                operation = %denied.asked().operation,
-                key = denied.asked().key.as_ref().map(tracing::field::display),
-                reason = %denied.reason(),
-                "denied"
-            );
-            Error::Denied(Box::new(denied))
-        })
+        match verdict {
+            Ok(permit) => {
+                tracing::debug!(
+                    client.id = %permit.identity().name(),
+                    operation = %permit.operation(),
+                    rule = permit.rule(),
+                    "permitted"
+                );
+                Ok(permit)
+            }
+            Err(denied) => {
+                tracing::warn!(
+                    client.id = %denied.identity().name(),
+                    operation = %denied.asked().operation,
+                    key = denied.asked().key.as_ref().map(tracing::field::display),
+                    reason = %denied.reason(),
+                    "denied"
+                );
+                Err(Error::Denied(Box::new(denied)))
+            }
+        }
     }
 }
 

@@ -68,6 +68,8 @@ fn finish(outcome: Result<(), String>) -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<(), String> {
+    chancery::server::harden()
+        .map_err(|error| format!("this process can't be protected: {error}"))?;
     runtime(config.server.threads)?.block_on(async {
         let server = Server::bind(config, executable()?)
             .await
