@@ -14,7 +14,10 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -51,6 +54,8 @@ pub struct Token {
     config: Config,
     pool: Pool,
     next_stream: AtomicU64,
+    /// Each long MAC holds a session of the token while its chunks come.
+    long_macs: Arc<Semaphore>,
 }
 
 /// Why the token gave no result.
@@ -82,6 +87,9 @@ pub enum TokenError {
     /// The token refused or failed.
     #[error("{0}")]
     Fault(Fault),
+    /// A permit for something else came with the job: a fault of this program.
+    #[error("the permit is to {0}, which is not what was asked of the token")]
+    WrongPermit(Operation),
     /// The job is larger than a frame.
     #[error("the input is larger than a worker takes")]
     TooLarge,
@@ -105,6 +113,7 @@ impl TokenError {
             | Self::Deadline
             | Self::OutcomeUnknown
             | Self::Down(_)
+            | Self::WrongPermit(_)
             | Self::TooLarge
             | Self::NoSuchKey(_)
             | Self::Exists(_) => false,
@@ -124,8 +133,9 @@ impl TokenError {
 }
 
 /// A MAC over a message that comes in chunks. It has a session of its own in one worker.
-pub struct MacStream<'a> {
-    token: &'a Token,
+pub struct MacStream {
+    token: Arc<Token>,
+    _place: OwnedSemaphorePermit,
     worker: Arc<Worker>,
     stream: u64,
     finished: bool,
@@ -146,6 +156,7 @@ impl Token {
             config,
             pool,
             next_stream: AtomicU64::new(1),
+            long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
         }
     }
 
@@ -259,18 +270,25 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn start_mac(
-        &self,
+        self: &Arc<Self>,
         permit: Permit,
         deadline: Instant,
-    ) -> Result<MacStream<'_>, TokenError> {
+    ) -> Result<MacStream, TokenError> {
+        permitted(&permit, &[Operation::Sign])?;
         let Algorithm::Hmac(hash) = permit.algorithm() else {
             return Err(TokenError::NoSuchKey(permit.key().clone()));
         };
         let key = self.reference(permit.key())?;
+        let place = Arc::clone(&self.long_macs)
+            .try_acquire_owned()
+            .map_err(|_| TokenError::QueueFull {
+                limit: MAX_LONG_MACS,
+            })?;
         let worker = self.pool.worker(deadline).await?;
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let mac = MacStream {
-            token: self,
+            token: Arc::clone(self),
+            _place: place,
             worker,
             stream,
             finished: false,
@@ -290,6 +308,7 @@ impl Token {
         ciphertext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let with = match permit.algorithm() {
             Algorithm::RsaOaep => DecryptWith::RsaOaepSha1,
             Algorithm::RsaOaep256 => DecryptWith::RsaOaepSha256,
@@ -319,6 +338,7 @@ impl Token {
         point: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(&Request::Agree { key, point }, deadline).await
     }
@@ -334,6 +354,7 @@ impl Token {
         wrapped: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(&Request::Unwrap { key, wrapped }, deadline)
             .await
@@ -350,6 +371,7 @@ impl Token {
         plain: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        permitted(&permit, &[Operation::Encrypt])?;
         let key = self.reference(permit.key())?;
         let request = Request::Wrap {
             key,
@@ -373,6 +395,7 @@ impl Token {
         ciphertext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(
             &Request::Open {
@@ -399,6 +422,7 @@ impl Token {
         plaintext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        permitted(&permit, &[Operation::Encrypt])?;
         let key = self.reference(permit.key())?;
         let request = Request::Seal {
             key,
@@ -422,7 +446,10 @@ impl Token {
         length: u32,
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
-        debug_assert_eq!(permit.operation(), Operation::GenerateRandom);
+        // Consumed: a permit about no key that is not for encrypting outside is for this.
+        if permit.operation() != Operation::GenerateRandom {
+            return Err(TokenError::WrongPermit(permit.operation()));
+        }
         self.bytes(&Request::Random { length }, deadline)
             .await
             .map(|bytes| bytes.to_vec())
@@ -520,6 +547,14 @@ impl Token {
     }
 
     fn item(&self, permit: &Permit, input: Bytes) -> Result<SignItem, TokenError> {
+        permitted(
+            permit,
+            &[
+                Operation::Sign,
+                Operation::Verify,
+                Operation::RequestCertificate,
+            ],
+        )?;
         let with = SignWith::of(permit.algorithm())
             .ok_or_else(|| TokenError::NoSuchKey(permit.key().clone()))?;
         Ok(SignItem {
@@ -544,7 +579,7 @@ impl Token {
     }
 }
 
-impl MacStream<'_> {
+impl MacStream {
     /// Adds a chunk.
     ///
     /// # Errors
@@ -596,7 +631,7 @@ impl MacStream<'_> {
     }
 }
 
-impl Drop for MacStream<'_> {
+impl Drop for MacStream {
     fn drop(&mut self) {
         if !self.finished {
             tracing::debug!(token = %self.token.name(), "a long MAC was dropped without an end");
@@ -604,5 +639,17 @@ impl Drop for MacStream<'_> {
     }
 }
 
+/// A permit to do one thing is none to do another.
+fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError> {
+    if operations.contains(&permit.operation()) {
+        Ok(())
+    } else {
+        Err(TokenError::WrongPermit(permit.operation()))
+    }
+}
+
 /// The most items in one frame: half a second of RSA-4096 in software.
 const MAX_BATCH: usize = 100;
+
+/// The most long MACs at once: a slow caller holds a session of the token, and tokens have few.
+const MAX_LONG_MACS: usize = 32;

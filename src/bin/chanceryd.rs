@@ -46,8 +46,8 @@ fn main() -> ExitCode {
             let _ = telemetry::start(&telemetry::Config::default());
             pkcs11::run_worker()
         }
-        Command::Serve { config } => finish(load(&config).and_then(|config| serve(config))),
-        Command::Check { config } => finish(load(&config).and_then(|config| check(config))),
+        Command::Serve { config } => finish(load(&config).and_then(serve)),
+        Command::Check { config } => finish(load(&config).and_then(check)),
     }
 }
 
