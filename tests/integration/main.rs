@@ -7,5 +7,8 @@
 )]
 
 mod fixtures;
+
+mod harness;
+mod layering;
 mod pki;
 mod softhsm;
