@@ -253,7 +253,7 @@ pub(super) struct KeyReference {
 }
 
 /// How a token signs: what is put into the mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum SignWith {
     RsaPkcs1(Hash),
     RsaPss(Hash),
