@@ -28,6 +28,7 @@ use crate::{
 
 pub use config::Config;
 pub use errors::{Fault, Treatment};
+pub use initialize::{Initialized, NewToken, initialize, run as run_initialization};
 pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
@@ -39,6 +40,7 @@ use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 
 mod config;
 mod errors;
+mod initialize;
 mod inventory;
 mod keys;
 mod mechanism;
