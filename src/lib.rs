@@ -55,15 +55,15 @@
 //! tonic_reflection server
 //! tonic_types      grpc client
 //! tonic_prost      proto
-//! prost            proto wire
+//! prost            grpc proto wire
 //! prost_types      grpc
 //! rustls           tls client
 //! tokio_rustls     tls
-//! x509_parser      identity
+//! x509_parser      identity tls
 //! rcgen            signer dev
 //! josekit          jose
 //! axum             admin
-//! prometheus_client admin grpc
+//! prometheus_client admin
 //! toml             config policy
 //! clap             chanceryd chancery
 //! ```
