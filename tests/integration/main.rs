@@ -6,9 +6,15 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod admin;
+mod cli;
 mod fixtures;
-
 mod harness;
+mod http2;
 mod layering;
+mod lifecycle;
+mod mtls;
 mod pki;
+mod policy;
+mod requests;
 mod softhsm;
