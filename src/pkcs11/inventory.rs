@@ -3,7 +3,10 @@
 //! Searching for one key costs more the more objects there are (SoftHSM: 17 ms among 1,000), so nothing
 //! is ever searched for; the whole list is read and the table made from it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use cryptoki::{
     error::Error,
@@ -35,7 +38,7 @@ pub(super) struct Listing {
 pub(super) struct Handle {
     pub(super) object: ObjectHandle,
     pub(super) binding: Binding,
-    pub(super) public: Option<PublicKey>,
+    pub(super) public: Option<Arc<PublicKey>>,
 }
 
 /// Labels the records of keys that this daemon makes, among a token's data objects.
@@ -303,7 +306,7 @@ fn found(
         Handle {
             object: object.handle,
             binding,
-            public,
+            public: public.map(Arc::new),
         },
     ))
 }

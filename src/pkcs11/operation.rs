@@ -1,13 +1,13 @@
 //! What one lane of a worker does with its session: one job at a time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, RwLock},
 };
 
 use cryptoki::{
     context::Pkcs11,
-    error::Error,
+    error::{Error, RvError},
     mechanism::{
         Mechanism, MechanismType,
         aead::GcmParams,
@@ -27,13 +27,13 @@ use super::{
     mechanism::Recipe,
     oaep,
     protocol::{
-        Capabilities, DecryptWith, Flags, Inventory, KeyReference, Reply, Request, SignItem,
-        SignWith, TokenFacts,
+        Binding, Capabilities, DecryptWith, Flags, Inventory, KeyReference, Reply, Request,
+        SignItem, SignWith, TokenFacts,
     },
 };
 use crate::{
     algorithm::{Algorithm, Hash, KeyType},
-    key::{Input, KeyVersion, PublicKey},
+    key::{Input, KeyVersion, PublicKey, Verifier},
 };
 
 /// What all lanes of a worker share.
@@ -54,6 +54,8 @@ pub(super) struct Module {
 pub(super) struct Lane {
     module: Arc<Module>,
     session: Option<Session>,
+    /// Public keys that have verified a signature here, parsed. At most one for each key and algorithm.
+    verifiers: HashMap<(Binding, SignWith), Verifier>,
 }
 
 impl Module {
@@ -112,10 +114,11 @@ impl Module {
 
 impl Lane {
     /// A lane without a session yet.
-    pub(super) const fn new(module: Arc<Module>) -> Self {
+    pub(super) fn new(module: Arc<Module>) -> Self {
         Self {
             module,
             session: None,
+            verifiers: HashMap::new(),
         }
     }
 
@@ -170,9 +173,11 @@ impl Lane {
                 version,
                 key_type,
                 flags,
+                algorithms,
                 record,
             } => {
-                return match self.create(&version, key_type, flags, record) {
+                let allowed = self.allowed_mechanisms(&algorithms);
+                return match self.create(&version, key_type, flags, &allowed, record) {
                     Ok(inventory) => Reply::Inventory(Box::new(inventory)),
                     Err(fault) => Reply::Failed(fault),
                 };
@@ -216,7 +221,6 @@ impl Lane {
         } = item;
         let handle = self.handle(&key)?;
         let mechanism = with.mechanism();
-        let public = handle.public.as_ref().filter(|_| verify);
         // Only RSA PKCS#1 is fed something else than what is verified.
         let feed = match with {
             SignWith::RsaPkcs1(_) => with.feed(input.clone()),
@@ -225,15 +229,40 @@ impl Lane {
         let signature = self.with_session(Work::Ours, |session, _| {
             session.sign(&mechanism, handle.object, &feed)
         })?;
-        if let Some(public) = public {
+        if let Some(public) = handle.public.filter(|_| verify) {
             let input = match with {
                 SignWith::RsaPkcs1(hash) => Input::Digest(&feed[feed.len() - hash.len()..]),
                 SignWith::EdDsa => Input::Message(&feed),
                 _ => Input::Digest(&feed),
             };
-            verified(public, with.algorithm(), input, &signature)?;
+            self.verify((handle.binding, with), &public, input, &signature)?;
         }
         Ok(signature)
+    }
+
+    /// A signature that does not verify is never released: handles can move to another key, and hardware fails.
+    fn verify(
+        &mut self,
+        key: (Binding, SignWith),
+        public: &PublicKey,
+        input: Input<'_>,
+        signature: &[u8],
+    ) -> Result<(), Fault> {
+        let verifier = match self.verifiers.entry(key) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => public
+                .verifier(key.1.algorithm(), false)
+                .map(|verifier| place.insert(verifier)),
+        };
+        if verifier.is_some_and(|verifier| verifier.verifies(input, signature)) {
+            Ok(())
+        } else {
+            Err(Fault::new(
+                Treatment::Device,
+                "C_Sign",
+                "a signature that does not verify with the public key",
+            ))
+        }
     }
 
     fn decrypt(
@@ -366,12 +395,23 @@ impl Lane {
             })
     }
 
+    fn allowed_mechanisms(&self, algorithms: &[Algorithm]) -> Vec<MechanismType> {
+        let mut allowed: Vec<_> = algorithms
+            .iter()
+            .map(|algorithm| self.module.capabilities.mechanism_for(*algorithm))
+            .collect();
+        allowed.sort_unstable_by_key(|mechanism| **mechanism);
+        allowed.dedup();
+        allowed
+    }
+
     /// Makes a key: first its record, then the key, so that a key of ours is never without its limits.
     fn create(
         &mut self,
         version: &KeyVersion,
         key_type: KeyType,
         flags: Flags,
+        allowed: &[MechanismType],
         record: Vec<u8>,
     ) -> Result<Inventory, Fault> {
         let session = self
@@ -396,7 +436,7 @@ impl Lane {
             Attribute::Value(record),
         ]);
         let recorded = session.create_object(&template).map_err(ours)?;
-        let made = generate(&session, key_type, flags, &label);
+        let made = generate(&session, key_type, flags, allowed, &label);
         if made.is_err() {
             // The first error is the one to tell; a record without a key does nothing.
             let _ = session.destroy_object(recorded);
@@ -482,29 +522,55 @@ impl Lane {
     }
 }
 
-fn generate(session: &Session, key_type: KeyType, flags: Flags, label: &str) -> Result<(), Fault> {
+fn generate(
+    session: &Session,
+    key_type: KeyType,
+    flags: Flags,
+    allowed: &[MechanismType],
+    label: &str,
+) -> Result<(), Fault> {
     let mut id = [0; 20];
     aws_lc_rs::rand::fill(&mut id)
         .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
-    let recipe = Recipe::new(key_type, flags, label, &id);
+    let mut recipe = Recipe::new(key_type, flags, label, &id);
+    // Holds whoever else has the PIN to the same mechanisms; the daemon itself is held by the record.
+    recipe
+        .secret
+        .push(Attribute::AllowedMechanisms(allowed.to_vec()));
+    match make(session, &recipe) {
+        // Tokens that have no such attribute say so in one of these ways.
+        Err(Error::Pkcs11(
+            RvError::AttributeTypeInvalid
+            | RvError::AttributeValueInvalid
+            | RvError::TemplateInconsistent,
+            _,
+        )) => {
+            recipe.secret.pop();
+            make(session, &recipe).map_err(ours)?
+        }
+        other => other.map_err(ours)?,
+    }
+    .map_or(Ok(()), |(public, private)| {
+        // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
+        let identifier = key_identifier(session, public)?;
+        for object in [public, private] {
+            session
+                .update_attributes(object, &[Attribute::Id(identifier.clone())])
+                .map_err(ours)?;
+        }
+        Ok(())
+    })
+}
+
+/// The pair, or `None` for a secret.
+fn make(session: &Session, recipe: &Recipe) -> Result<Option<(ObjectHandle, ObjectHandle)>, Error> {
     match &recipe.public {
         None => session
             .generate_key(&recipe.mechanism, &recipe.secret)
-            .map(drop)
-            .map_err(ours),
-        Some(public) => {
-            let (public, private) = session
-                .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
-                .map_err(ours)?;
-            // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
-            let identifier = key_identifier(session, public)?;
-            for object in [public, private] {
-                session
-                    .update_attributes(object, &[Attribute::Id(identifier.clone())])
-                    .map_err(ours)?;
-            }
-            Ok(())
-        }
+            .map(|_| None),
+        Some(public) => session
+            .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
+            .map(Some),
     }
 }
 
@@ -540,24 +606,6 @@ fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fa
     };
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &bits);
     Ok(digest.as_ref().to_vec())
-}
-
-/// A signature that does not verify is never released: handles can move to another key, and hardware fails.
-fn verified(
-    public: &PublicKey,
-    algorithm: Algorithm,
-    input: Input<'_>,
-    signature: &[u8],
-) -> Result<(), Fault> {
-    if public.verifies(algorithm, input, signature, false) {
-        Ok(())
-    } else {
-        Err(Fault::new(
-            Treatment::Device,
-            "C_Sign",
-            "a signature that does not verify with the public key",
-        ))
-    }
 }
 
 /// Reads the value of a session object and destroys it.

@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::{ArcSwap, Guard};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,6 +34,7 @@ use super::{
     TokenError,
     config::Config,
     errors::{Fault, Treatment},
+    keys::{Declaration, KeyTable},
     protocol::{self, Inventory, Reply, Request, Setup, StartError, Started},
     worker::MAX_LANES,
 };
@@ -80,7 +82,10 @@ struct Shared {
     lanes: Mutex<Vec<Lane>>,
     workers: Mutex<Vec<Arc<Worker>>>,
     health: watch::Sender<Health>,
-    inventory: watch::Sender<Arc<Inventory>>,
+    /// The newest listing, and the keys that it makes. Replaced together, under `publishing`.
+    listed: ArcSwap<Listed>,
+    publishing: tokio::sync::Mutex<()>,
+    declarations: Arc<[Declaration]>,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
     counters: Counters,
@@ -115,7 +120,12 @@ enum Broken {
 
 impl Pool {
     /// Starts the supervisors of all workers; does not wait for any.
-    pub(super) fn start(config: Config, executable: PathBuf, state_directory: PathBuf) -> Self {
+    pub(super) fn start(
+        config: Config,
+        declarations: Vec<Declaration>,
+        executable: PathBuf,
+        state_directory: PathBuf,
+    ) -> Self {
         let workers = config.workers;
         let shared = Arc::new(Shared {
             config,
@@ -125,7 +135,9 @@ impl Pool {
             lanes: Mutex::default(),
             workers: Mutex::default(),
             health: watch::Sender::new(Health::Starting),
-            inventory: watch::Sender::default(),
+            listed: ArcSwap::default(),
+            publishing: tokio::sync::Mutex::default(),
+            declarations: declarations.into(),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
         });
@@ -143,9 +155,9 @@ impl Pool {
         self.shared.health.subscribe()
     }
 
-    /// The newest listing; also that of a worker that came up again.
-    pub(super) fn inventory(&self) -> watch::Receiver<Arc<Inventory>> {
-        self.shared.inventory.subscribe()
+    /// The newest listing, and the keys that it makes.
+    pub(super) fn listed(&self) -> Guard<Arc<Listed>> {
+        self.shared.listed.load()
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -261,9 +273,9 @@ impl Pool {
         }
     }
 
-    /// Publishes a listing that a job brought back.
-    pub(super) fn publish(&self, inventory: Inventory) {
-        self.shared.inventory.send_replace(Arc::new(inventory));
+    /// Puts a listing that a job brought back in force.
+    pub(super) async fn publish(&self, inventory: Inventory) {
+        self.shared.publish(inventory).await;
     }
 }
 
@@ -296,7 +308,36 @@ enum Verdict {
     Again(TokenError),
 }
 
+/// What was found in the token.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) inventory: Inventory,
+    pub(super) keys: Arc<KeyTable>,
+}
+
 impl Shared {
+    /// Makes the table of a listing, if it differs from the last, and puts both in force.
+    async fn publish(&self, inventory: Inventory) {
+        let _order = self.publishing.lock().await;
+        if self.listed.load().inventory == inventory {
+            return;
+        }
+        let (token, declarations) = (self.config.name.clone(), Arc::clone(&self.declarations));
+        // A thousand points on curves are checked: too long for a thread that serves the network.
+        let made = tokio::task::spawn_blocking(move || {
+            let keys = Arc::new(KeyTable::new(&token, &inventory, &declarations));
+            Listed { inventory, keys }
+        });
+        let Ok(listed) = made.await else {
+            tracing::error!(token = %self.config.name, "the token's listing could not be read; the last one stays in force");
+            return;
+        };
+        for problem in listed.keys.problems() {
+            tracing::warn!(token = %self.config.name, label = problem.label, problem = problem.text, "an object in the token can't be served");
+        }
+        self.listed.store(Arc::new(listed));
+    }
+
     async fn acquire(&self, deadline: Instant) -> Result<Lane, TokenError> {
         loop {
             match self.free.try_acquire() {
@@ -443,11 +484,8 @@ impl Drop for Place<'_> {
 async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Result<Reply, Broken> {
     let work = async {
         stream.write_all(frame).await?;
-        let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix).await?;
-        let mut body = Zeroizing::new(vec![0; protocol::body_length(prefix)?]);
-        stream.read_exact(&mut body).await?;
-        protocol::decode(&body)
+        let reply = read_frame(stream).await?;
+        protocol::decode(&reply[protocol::PREFIX..])
     };
     match timeout(limit, work).await {
         Ok(Ok(reply)) => Ok(reply),
@@ -455,6 +493,34 @@ async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Res
         Err(_) => Err(Broken::Hung),
     }
 }
+
+/// Reads a frame, most often with one call to the system: what came short of the buffer's room also tells
+/// the runtime that nothing is left, so that it does not ask in vain the next time.
+async fn read_frame(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut frame = Zeroizing::new(Vec::with_capacity(FIRST_READ));
+    let mut whole = protocol::PREFIX;
+    while frame.len() < whole {
+        if stream.read_buf(&mut *frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(prefix) = frame.first_chunk() {
+            whole = protocol::PREFIX + protocol::body_length(*prefix)?;
+            if frame.capacity() < whole {
+                // Not grown in place, which would leave what it holds behind.
+                let mut larger = Zeroizing::new(Vec::with_capacity(whole));
+                larger.extend_from_slice(&frame);
+                frame = larger;
+            }
+        }
+    }
+    if frame.len() > whole {
+        return Err(io::Error::other("more than one reply to one request"));
+    }
+    Ok(frame)
+}
+
+/// Room for the reply to one operation.
+const FIRST_READ: usize = 1024;
 
 /// Keeps one worker alive.
 async fn supervise(shared: Arc<Shared>, number: usize) {
@@ -473,7 +539,7 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                     .worker_starts
                     .fetch_add(1, Ordering::Relaxed);
                 tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
-                shared.inventory.send_replace(Arc::new(inventory));
+                shared.publish(inventory).await;
                 shared
                     .workers
                     .lock()
@@ -581,6 +647,8 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
         .envs(&config.environment)
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
+        // Ctrl-C on a terminal is meant for the daemon, which drains first.
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(failed)?;
     drop(command);

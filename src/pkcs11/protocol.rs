@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{errors::Fault, pin::PinSource};
 use crate::{
-    algorithm::{Curve, Hash, KeyType},
+    algorithm::{Algorithm, Curve, Hash, KeyType},
     key::KeyVersion,
 };
 
@@ -124,7 +124,7 @@ impl StartError {
 }
 
 /// What is in the token, as one worker found it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inventory {
     pub(super) token: TokenFacts,
     pub(super) keys: Vec<FoundKey>,
@@ -149,6 +149,8 @@ pub struct TokenFacts {
     pub firmware: String,
     /// The most sessions that it allows at once, if it says.
     pub max_sessions: Option<u64>,
+    /// Whether a wrong PIN was given since the last log-in, when this worker started.
+    pub pin_count_low: bool,
 }
 
 /// What the token can do, as far as it matters here.
@@ -174,7 +176,7 @@ pub struct MechanismFacts {
 }
 
 /// A private or secret key in the token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FoundKey {
     pub(super) version: KeyVersion,
     pub(super) material: Material,
@@ -253,7 +255,7 @@ pub(super) struct KeyReference {
 }
 
 /// How a token signs: what is put into the mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum SignWith {
     RsaPkcs1(Hash),
     RsaPss(Hash),
@@ -347,6 +349,8 @@ pub(super) enum Request {
         version: KeyVersion,
         key_type: KeyType,
         flags: Flags,
+        /// What it will be used with; where the token can, it is held to that (`CKA_ALLOWED_MECHANISMS`).
+        algorithms: Vec<Algorithm>,
         record: Vec<u8>,
     },
     /// List the token's objects anew.
@@ -365,20 +369,23 @@ pub(super) enum Reply {
     Failed(Fault),
 }
 
+/// How many bytes say how long the body is.
+pub(super) const PREFIX: usize = 4;
+
 /// Puts a length before the body.
 pub(super) fn encode<T: Serialize>(value: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    let frame = postcard::to_extend(value, vec![0; 4]).map_err(io::Error::other)?;
+    let frame = postcard::to_extend(value, vec![0; PREFIX]).map_err(io::Error::other)?;
     let mut frame = Zeroizing::new(frame);
-    let length = u32::try_from(frame.len() - 4)
+    let length = u32::try_from(frame.len() - PREFIX)
         .ok()
         .filter(|length| *length <= MAX_FRAME)
         .ok_or_else(|| io::Error::other("a frame over the limit"))?;
-    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[..PREFIX].copy_from_slice(&length.to_le_bytes());
     Ok(frame)
 }
 
 /// The length that four bytes say, if it is within the limit.
-pub(super) fn body_length(prefix: [u8; 4]) -> io::Result<usize> {
+pub(super) fn body_length(prefix: [u8; PREFIX]) -> io::Result<usize> {
     match u32::from_le_bytes(prefix) {
         length if length <= MAX_FRAME => Ok(length as usize),
         _ => Err(io::Error::other("a frame over the limit")),
@@ -397,7 +404,7 @@ pub(super) fn send<T: Serialize>(stream: &mut impl io::Write, value: &T) -> io::
 
 /// Reads one frame from a blocking stream.
 pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl io::Read) -> io::Result<T> {
-    let mut prefix = [0; 4];
+    let mut prefix = [0; PREFIX];
     stream.read_exact(&mut prefix)?;
     let mut body = Zeroizing::new(vec![0; body_length(prefix)?]);
     stream.read_exact(&mut body)?;
