@@ -147,7 +147,10 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
     check_loopback("--admin-address", options.admin_address)?;
     let directory = Directory::open(&options.directory, options.reset)?;
     let (config, news) = prepare(&directory, &options, executable).await?;
-    let (grpc_wanted, admin_wanted) = (config.server.address, config.admin.as_ref().map(|admin| admin.address));
+    let (grpc_wanted, admin_wanted) = (
+        config.server.address,
+        config.admin.as_ref().map(|admin| admin.address),
+    );
     let server = Server::bind(config, executable.to_owned())
         .await
         .map_err(|error| port(error, grpc_wanted, admin_wanted))?;
@@ -244,7 +247,10 @@ async fn prepare(
             *path = directory.file(SOFTHSM).display().to_string();
         }
     }
-    let token = config.tokens.first().expect("a checked configuration has one");
+    let token = config
+        .tokens
+        .first()
+        .expect("a checked configuration has one");
     let wanted = NewToken {
         module: token.module.clone(),
         label: files::TOKEN_LABEL.to_owned(),
