@@ -59,7 +59,7 @@
 //! prost_types      grpc
 //! rustls           tls client
 //! tokio_rustls     tls
-//! x509_parser      identity tls
+//! x509_parser      identity
 //! rcgen            signer dev
 //! josekit          jose
 //! axum             admin

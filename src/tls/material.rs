@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::UNIX_EPOCH,
 };
 
 use rustls::{
@@ -22,7 +23,10 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use crate::tls::{Config, MinimumVersion, verifier::Verifier};
+use crate::{
+    identity,
+    tls::{Config, MinimumVersion, verifier::Verifier},
+};
 
 /// What one reading of the files gave.
 #[derive(Debug)]
@@ -151,8 +155,8 @@ impl Fingerprint {
 }
 
 fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    parsed.validity().not_after.timestamp().try_into().ok()
+    let at = identity::not_after(certificate).ok()?;
+    Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 fn client_verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Verifier, LoadError> {
