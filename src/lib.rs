@@ -56,7 +56,7 @@
 //! tonic_reflection server
 //! tonic_types      grpc client
 //! tonic_prost      proto
-//! prost            proto wire
+//! prost            grpc proto wire
 //! prost_types      grpc
 //! rustls           tls client
 //! tokio_rustls     tls
@@ -64,7 +64,7 @@
 //! rcgen            signer dev
 //! josekit          jose
 //! axum             admin
-//! prometheus_client admin grpc
+//! prometheus_client admin
 //! toml             config policy
 //! clap             chanceryd chancery
 //! ```

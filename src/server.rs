@@ -14,7 +14,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     admin,
     config::{self, Config},
-    grpc::{CompleteStatus, Services},
+    grpc::{Calls, CompleteStatus, CountCalls, Services},
     pkcs11::{self, Health, Token},
     proto,
     signer::Signer,
@@ -169,10 +169,19 @@ impl Server {
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));
+        let calls = Arc::new(Calls::new(&[
+            proto::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+        ]));
         if let Some((admin, listener)) = admin {
-            let (signer, stop) = (Arc::clone(&signer), stop.clone());
+            let shown = admin::Shown {
+                signer: Arc::clone(&signer),
+                endpoint: Arc::clone(&endpoint),
+                calls: Arc::clone(&calls),
+            };
+            let stop = stop.clone();
             tasks.spawn(async move {
-                if let Err(error) = admin::serve(admin, listener, signer, stop).await {
+                if let Err(error) = admin::serve(admin, listener, shown, stop).await {
                     tracing::error!(%error, "the admin port failed");
                 }
             });
@@ -205,6 +214,7 @@ impl Server {
             .max_connection_age(Duration::from_secs(
                 config.server.max_connection_age_seconds.into(),
             ))
+            .layer(CountCalls(calls))
             .layer(CompleteStatus)
             .add_service(health_service)
             .add_optional_service(reflection)
