@@ -72,6 +72,7 @@ pub mod admin;
 pub mod algorithm;
 pub mod client;
 pub mod config;
+pub mod dev;
 pub mod grpc;
 pub mod identity;
 pub mod jose;

@@ -132,6 +132,13 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin
+            .as_ref()
+            .and_then(|(_, listener)| listener.local_addr().ok())
+    }
+
     /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! The daemon: `serve`, `check`, `dev`, and the workers that it starts itself.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use chancery::{
     config::Config,
-    pkcs11,
+    dev, pkcs11,
     server::{Server, open_tokens, wait_for_tokens},
     signer::Signer,
     telemetry,
@@ -34,9 +34,42 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Start a daemon to try things with: a SoftHSM token, certificates, sample keys, all in one directory.
+    Dev(DevArguments),
+    /// Initialise a token. `dev` starts this itself.
+    #[command(hide = true)]
+    InitializeToken,
     /// Speak to a token on the daemon's behalf. The daemon starts this itself.
     #[command(hide = true)]
     Worker,
+}
+
+#[derive(clap::Args)]
+struct DevArguments {
+    /// Where everything is kept; made if it is not there, and used again if it is
+    #[arg(long, value_name = "DIR", default_value = ".chancery-dev")]
+    directory: PathBuf,
+    /// Address and port of gRPC, loopback only; port 0 takes a free one [default: what the directory's
+    /// chancery.toml says, at first 127.0.0.1:7443; with a COMMAND a free port]
+    #[arg(long, value_name = "IP:PORT")]
+    address: Option<SocketAddr>,
+    /// Address and port of health and public keys, plain HTTP [default: what the directory's chancery.toml
+    /// says, at first 127.0.0.1:7480; with a COMMAND a free port]
+    #[arg(long, value_name = "IP:PORT")]
+    admin_address: Option<SocketAddr>,
+    /// The PKCS#11 module [default: SoftHSM's, where distributions put it]
+    #[arg(long, value_name = "PATH")]
+    module: Option<PathBuf>,
+    /// Throw away the keys, certificates and policy of earlier starts first
+    #[arg(long)]
+    reset: bool,
+    /// Log what happens, not only what is refused or goes wrong
+    #[arg(long)]
+    verbose: bool,
+    /// Run this with CHANCERY_ADDR, CHANCERY_CA, CHANCERY_CERT and CHANCERY_KEY set, stop when it ends, and
+    /// exit as it did
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
 }
 
 fn main() -> ExitCode {
@@ -46,6 +79,11 @@ fn main() -> ExitCode {
             let _ = telemetry::start(&telemetry::Config::default());
             pkcs11::run_worker()
         }
+        Command::InitializeToken => pkcs11::run_initialization(),
+        Command::Dev(arguments) => match try_out(arguments) {
+            Ok(code) => ExitCode::from(code),
+            Err(error) => finish(Err(error)),
+        },
         Command::Serve { config } => finish(load(&config).and_then(serve)),
         Command::Check { config } => finish(load(&config).and_then(check)),
     }
@@ -76,6 +114,27 @@ fn serve(config: Config) -> Result<(), String> {
             .map_err(|error| error.to_string())?;
         server
             .serve(CancellationToken::new())
+            .await
+            .map_err(|error| error.to_string())
+    })
+}
+
+fn try_out(arguments: DevArguments) -> Result<u8, String> {
+    let filter = if arguments.verbose { "info" } else { "warn" };
+    telemetry::start(&telemetry::Config {
+        format: None,
+        filter: Some(filter.to_owned()),
+    })?;
+    let options = dev::Options {
+        directory: arguments.directory,
+        address: arguments.address,
+        admin_address: arguments.admin_address,
+        module: arguments.module,
+        reset: arguments.reset,
+        command: arguments.command,
+    };
+    runtime(1)?.block_on(async {
+        dev::run(options, &executable()?)
             .await
             .map_err(|error| error.to_string())
     })

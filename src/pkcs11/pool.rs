@@ -647,6 +647,8 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
         .envs(&config.environment)
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
+        // Ctrl-C on a terminal is meant for the daemon, which drains first.
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(failed)?;
     drop(command);

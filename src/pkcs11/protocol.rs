@@ -149,6 +149,8 @@ pub struct TokenFacts {
     pub firmware: String,
     /// The most sessions that it allows at once, if it says.
     pub max_sessions: Option<u64>,
+    /// Whether a wrong PIN was given since the last log-in, when this worker started.
+    pub pin_count_low: bool,
 }
 
 /// What the token can do, as far as it matters here.

@@ -53,7 +53,7 @@ pub fn run() -> ExitCode {
 }
 
 /// Nobody may read this process's memory, and it must not outlive the daemon.
-fn harden() -> io::Result<()> {
+pub(super) fn harden() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::process::setrlimit(
@@ -73,7 +73,7 @@ fn harden() -> io::Result<()> {
 }
 
 /// Ends at once, without destructors.
-fn end() -> ! {
+pub(super) fn end() -> ! {
     loop {
         // Cannot fail: a process may always signal itself.
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
@@ -298,6 +298,7 @@ fn facts(info: &TokenInfo) -> TokenFacts {
             Limit::Max(count) => Some(count),
             Limit::Infinite | Limit::Unavailable => None,
         },
+        pin_count_low: info.user_pin_count_low(),
     }
 }
 

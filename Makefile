@@ -1,0 +1,69 @@
+# What can be done here, in one word each. `make` alone says what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+# `make demo DEMO_PROFILE=debug` builds faster and signs slower.
+DEMO_PROFILE ?= release
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+DEMO_PYTHON := $(TARGET)/demo-venv/bin/python
+TEST_PYTHON := $(TARGET)/test-venv/bin/python
+
+.PHONY: help demo test bench lint audit clean-demo install
+
+help:
+	@echo 'make demo    start a daemon on a fresh token, use it in every way, have other tools check all of it'
+	@echo 'make test    run all tests'
+	@echo 'make bench   measure what the daemon costs beside the bare token'
+	@echo 'make lint    check formatting, lints and the protocol definition'
+	@echo 'make audit   check dependencies: advisories, licences, sources'
+	@echo 'make clean-demo   remove what make demo has installed under target/'
+
+demo: install $(DEMO_PYTHON)
+	@echo 'Building chanceryd ($(DEMO_PROFILE)); the first time takes some minutes ...'
+	@cargo build --locked --bin chanceryd --profile $(if $(filter debug,$(DEMO_PROFILE)),dev,$(DEMO_PROFILE))
+	@CHANCERYD=$(TARGET)/$(DEMO_PROFILE)/chanceryd $(DEMO_PYTHON) demo/demo.py
+
+test: install $(TEST_PYTHON)
+	@TARGET=$(TARGET) PYTHON=$(TEST_PYTHON) tests/run.sh
+
+bench: install
+	cargo bench --locked --bench cost
+
+lint: install
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v npx >/dev/null; then \
+		echo 'buf lint'; cd proto && npx --yes @bufbuild/buf lint; \
+	else \
+		echo 'The protocol definition is not checked: that takes npx (apt-get install npm)'; \
+	fi
+
+audit:
+	@cargo deny --version >/dev/null 2>&1 || { \
+		echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; }
+	cargo deny check
+
+clean-demo:
+	rm -rf $(TARGET)/demo-venv
+
+install:
+	@softhsm/install.sh
+
+# The client is installed by link, so that what is tried is what is in the tree. Made in full or not at all.
+$(DEMO_PYTHON): clients/python/pyproject.toml demo/requirements.txt | install
+	@echo 'Installing the Python client and what checks it, under target/demo-venv ...'
+	@rm -rf $(TARGET)/demo-venv
+	@python3 -m venv $(TARGET)/demo-venv
+	@$(TARGET)/demo-venv/bin/pip install --quiet --disable-pip-version-check -e clients/python -r demo/requirements.txt \
+		|| { rm -rf $(TARGET)/demo-venv; exit 1; }
+	@touch $@
+
+$(TEST_PYTHON): clients/python/pyproject.toml | install
+	@echo 'Installing the Python client and its tests, under target/test-venv ...'
+	@rm -rf $(TARGET)/test-venv
+	@python3 -m venv $(TARGET)/test-venv
+	@$(TARGET)/test-venv/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[test]' \
+		|| { rm -rf $(TARGET)/test-venv; exit 1; }
+	@touch $@
