@@ -10,5 +10,6 @@ mod fixtures;
 
 mod harness;
 mod layering;
+mod no_lookup;
 mod pki;
 mod softhsm;
