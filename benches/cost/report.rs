@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, Table, presets::UTF8_NO_BORDERS};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use crate::sample::Spread;
@@ -157,7 +157,7 @@ impl fmt::Display for Cpu {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(UTF8_NO_BORDERS).set_header([
+        table.load_style(NOTHING).set_header([
             "",
             "target",
             "measured (least-most)",
