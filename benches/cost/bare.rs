@@ -85,6 +85,11 @@ impl Bare {
         })
     }
 
+    /// The child's process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Makes so many P-256 keys like the one that the daemon made.
     pub(crate) fn fill(&mut self, count: usize) {
         self.order(&Order::Fill { count })

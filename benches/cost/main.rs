@@ -23,7 +23,7 @@ use daemon::{Daemon, Settings};
 use kind::Kind;
 use load::Way;
 use pki::Pki;
-use report::{Report, Row, Target};
+use report::{Cpu, Report, Row, Target};
 use sample::{Pace, Spread};
 use softhsm::{PIN, Token};
 
@@ -187,8 +187,9 @@ async fn throughput(
     let duration = Duration::from_secs_f64(arguments.seconds);
     let clients = daemon.connect(CONNECTIONS);
     let workers = daemon.workers();
-    let cpu = || {
+    let cpu = |bare: &Bare| {
         [
+            process::cpu(bare.process()),
             process::cpu(daemon.process()),
             workers.iter().copied().map(process::cpu).sum(),
             process::cpu(std::process::id()),
@@ -197,22 +198,26 @@ async fn throughput(
     // What is done only once (pages, connections) belongs to no round.
     plan.way.load(&clients, plan.kind, duration / 4).await;
     let (mut ratios, mut bares, mut daemons, mut slow) = (vec![], vec![], vec![], vec![]);
-    let mut used = [0.0; 3];
-    let mut operations = 0;
+    let mut used = [0.0; 4];
+    let (mut bare_operations, mut operations) = (0, 0);
     for _ in 0..arguments.rounds {
+        let before = cpu(bare);
         let alone = bare.sign(plan.kind, cores(), duration, Pace::BackToBack);
-        let before = cpu();
+        let between = cpu(bare);
         let through = plan.way.load(&clients, plan.kind, duration).await;
-        for (used, (after, before)) in used.iter_mut().zip(cpu().into_iter().zip(before)) {
-            *used += after - before;
+        let after = cpu(bare);
+        used[0] += between[0] - before[0];
+        for one in 1..used.len() {
+            used[one] += after[one] - between[one];
         }
+        bare_operations += alone.operations;
         operations += through.operations;
         ratios.push(through.rate() / alone.rate());
         bares.push(alone.rate());
         daemons.push(through.rate());
         slow.push(through.quantile(0.99));
     }
-    let cpu = used.map(|seconds| seconds * 1e6 / operations as f64);
+    let each = |seconds: f64, operations: u64| seconds * 1e6 / operations as f64;
     Row {
         name: plan.name.to_owned(),
         target: plan.target.map(Target::AtLeast),
@@ -220,7 +225,12 @@ async fn throughput(
         value: Spread::of(ratios),
         bare: Some(Spread::of(bares)),
         daemon: Some(Spread::of(daemons)),
-        cpu: Some(cpu),
+        cpu: Some(Cpu {
+            bare: each(used[0], bare_operations),
+            daemon: each(used[1], operations),
+            workers: each(used[2], operations),
+            client: each(used[3], operations),
+        }),
         note: format!("p99 {:.1} ms", Spread::of(slow).median / 1000.0),
     }
 }
@@ -279,6 +289,8 @@ async fn look_ups(pki: &Pki, token: &Token) -> Row {
         variable(CONTROL_VARIABLE, control.path().to_owned()),
     ];
     let settings = Settings {
+        // A second one would list the token while the first is at work already.
+        workers: Some(1),
         module: Some((module_path(), environment)),
         ..Settings::default()
     };

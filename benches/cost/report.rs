@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use comfy_table::{CellAlignment, Table, presets::UTF8_HORIZONTAL_ONLY};
+use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use crate::sample::Spread;
@@ -25,9 +25,17 @@ pub(crate) struct Row {
     pub(crate) bare: Option<Spread>,
     /// Of the daemon, likewise.
     pub(crate) daemon: Option<Spread>,
-    /// Microseconds of CPU an operation: daemon, workers, client.
-    pub(crate) cpu: Option<[f64; 3]>,
+    pub(crate) cpu: Option<Cpu>,
     pub(crate) note: String,
+}
+
+/// Microseconds of CPU, user and system, for one operation.
+#[derive(Clone, Copy, Serialize)]
+pub(crate) struct Cpu {
+    pub(crate) bare: f64,
+    pub(crate) daemon: f64,
+    pub(crate) workers: f64,
+    pub(crate) client: f64,
 }
 
 /// What a figure must be.
@@ -90,9 +98,7 @@ impl Row {
             .to_owned(),
             number(&self.bare),
             number(&self.daemon),
-            self.cpu.map_or_else(String::new, |cpu| {
-                cpu.map(|cpu| format!("{cpu:.0}")).join(" + ")
-            }),
+            self.cpu.map_or_else(String::new, |cpu| cpu.to_string()),
             self.note.clone(),
         ]
     }
@@ -133,17 +139,32 @@ impl fmt::Display for Spread {
     }
 }
 
+impl fmt::Display for Cpu {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            bare,
+            daemon,
+            workers,
+            client,
+        } = self;
+        write!(
+            formatter,
+            "{bare:.0}; {daemon:.0} + {workers:.0} + {client:.0}"
+        )
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY).set_header([
+        table.load_style(NOTHING).set_header([
             "",
             "target",
             "measured (least-most)",
             "",
             "bare",
             "daemon",
-            "CPU us: daemon + workers + client",
+            "CPU us an operation",
             "",
         ]);
         for row in &self.rows {
@@ -157,7 +178,7 @@ impl fmt::Display for Report {
         writeln!(formatter, "{table}")?;
         write!(
             formatter,
-            "{} cores, shared by token, daemon and client. bare, daemon: operations a second, or p50 in us.",
+            "{} cores, shared by token, daemon and client. bare, daemon: operations a second, or p50 in us. CPU: of the bare token; of daemon + workers + client.",
             self.cores
         )
     }

@@ -17,6 +17,7 @@ mod http2;
 mod layering;
 mod lifecycle;
 mod mtls;
+mod no_lookup;
 mod pki;
 mod policy;
 mod requests;
