@@ -6,7 +6,9 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod calls;
 mod fixtures;
 mod harness;
+mod keys;
 mod pki;
 mod softhsm;
