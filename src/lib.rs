@@ -1,5 +1,72 @@
 //! Chancery keeps keys inside a PKCS#11 token and gives applications, over gRPC with mutual TLS, the
 //! results of using them.
+//!
+//! # The life of a request
+//!
+//! ```text
+//! tls       a client connects and shows a certificate: a valid chain, and exactly one usable name,
+//!           which is its identity for as long as the connection lasts
+//! grpc      a call comes: sizes and deadlines are bounded, words of the wire become types (wire), and
+//!           the rest runs in a task of its own, so that a caller who hangs up stops nothing half-way
+//! signer    1 policy   may this identity do this with this key and algorithm? A permit, or a denial;
+//!                      asked before it matters whether the key exists, so that names can't be probed
+//!           2 jose     drafts the exact bytes to sign, or takes apart what came; bad content ends here
+//!           3 pkcs11   the permit is moved into the call, and with it the one right to make it
+//!                      waits for a free lane of a worker; the worker, which alone knows the PIN,
+//!                      computes in the token, verifies the signature, answers within the deadline
+//!           4 jose     finishes the draft with what the token made
+//! grpc      answers, and names the key version and the algorithm really used; errors go through one
+//!           table, in which the caller learns the code and the log the cause
+//! ```
+//!
+//! # Who may import whom
+//!
+//! A room is a file and the folder of the same name. It names no room but those beside it here, and
+//! those stand above it. A test reads this table, and the `use` lines.
+//!
+//! ```text
+//! algorithm  ->
+//! identity   ->
+//! telemetry  ->
+//! proto      ->
+//! key        -> algorithm
+//! jose       -> algorithm key
+//! policy     -> algorithm identity key
+//! wire       -> algorithm key proto
+//! pkcs11     -> algorithm key policy
+//! signer     -> algorithm identity jose key pkcs11 policy
+//! tls        -> identity
+//! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
+//! admin      -> grpc key pkcs11 policy signer tls
+//! client     -> proto
+//! config     -> admin grpc key pkcs11 policy telemetry tls
+//! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
+//! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
+//! chanceryd  -> config dev pkcs11 server signer telemetry
+//! chancery   -> algorithm client identity key policy proto wire
+//! ```
+//!
+//! Outside crates that are more than a convenience are confined likewise, tests apart:
+//!
+//! ```text
+//! cryptoki         pkcs11
+//! tonic            grpc server client proto tls
+//! tonic_health     server client
+//! tonic_reflection server
+//! tonic_types      grpc client
+//! tonic_prost      proto
+//! prost            proto wire
+//! prost_types      grpc
+//! rustls           tls client
+//! tokio_rustls     tls
+//! x509_parser      identity
+//! rcgen            signer dev
+//! josekit          jose
+//! axum             admin
+//! prometheus_client admin grpc
+//! toml             config policy
+//! clap             chanceryd chancery
+//! ```
 
 pub mod admin;
 pub mod algorithm;

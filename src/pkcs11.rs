@@ -10,13 +10,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::Instant,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -52,9 +53,9 @@ mod worker;
 pub struct Token {
     config: Config,
     pool: Pool,
-    keys: Arc<ArcSwap<KeyTable>>,
-    _follower: tokio::task::JoinHandle<()>,
     next_stream: AtomicU64,
+    /// Each long MAC holds a session of the token while its chunks come.
+    long_macs: Arc<Semaphore>,
 }
 
 /// Why the token gave no result.
@@ -128,8 +129,9 @@ impl TokenError {
 }
 
 /// A MAC over a message that comes in chunks. It has a session of its own in one worker.
-pub struct MacStream<'a> {
-    token: &'a Token,
+pub struct MacStream {
+    token: Arc<Token>,
+    _place: OwnedSemaphorePermit,
     worker: Arc<Worker>,
     stream: u64,
     finished: bool,
@@ -145,20 +147,12 @@ impl Token {
         executable: PathBuf,
         state_directory: PathBuf,
     ) -> Self {
-        let pool = Pool::start(config.clone(), executable, state_directory);
-        let keys = Arc::new(ArcSwap::default());
-        let follower = tokio::spawn(follow(
-            config.name.clone(),
-            declarations,
-            pool.inventory(),
-            Arc::clone(&keys),
-        ));
+        let pool = Pool::start(config.clone(), declarations, executable, state_directory);
         Self {
             config,
             pool,
-            keys,
-            _follower: follower,
             next_stream: AtomicU64::new(1),
+            long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
         }
     }
 
@@ -179,17 +173,17 @@ impl Token {
 
     /// What the token says of itself; empty before the first worker was up.
     pub fn facts(&self) -> TokenFacts {
-        self.pool.inventory().borrow().token.clone()
+        self.pool.listed().inventory.token.clone()
     }
 
     /// What it can do.
     pub fn capabilities(&self) -> Capabilities {
-        self.pool.inventory().borrow().capabilities.clone()
+        self.pool.listed().inventory.capabilities.clone()
     }
 
     /// Its keys, as last listed.
     pub fn keys(&self) -> Arc<KeyTable> {
-        self.keys.load_full()
+        Arc::clone(&self.pool.listed().keys)
     }
 
     /// Signs with the key and algorithm of the permit: a digest where the algorithm takes one, else the message.
@@ -272,18 +266,24 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn start_mac(
-        &self,
+        self: &Arc<Self>,
         permit: Permit,
         deadline: Instant,
-    ) -> Result<MacStream<'_>, TokenError> {
+    ) -> Result<MacStream, TokenError> {
         let Algorithm::Hmac(hash) = permit.algorithm() else {
             return Err(TokenError::NoSuchKey(permit.key().clone()));
         };
         let key = self.reference(permit.key())?;
+        let place = Arc::clone(&self.long_macs)
+            .try_acquire_owned()
+            .map_err(|_| TokenError::QueueFull {
+                limit: MAX_LONG_MACS,
+            })?;
         let worker = self.pool.worker(deadline).await?;
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let mac = MacStream {
-            token: self,
+            token: Arc::clone(self),
+            _place: place,
             worker,
             stream,
             finished: false,
@@ -453,7 +453,10 @@ impl Token {
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
         let name = permit.key().clone();
-        let taken = self.keys.load();
+        let _listing = tokio::time::timeout_at(deadline, self.pool.listing())
+            .await
+            .map_err(|_| TokenError::Deadline)?;
+        let taken = self.keys();
         if taken.get(&name).is_some() || taken.why_unusable(&name).is_some() {
             return Err(TokenError::Exists(name));
         }
@@ -464,6 +467,7 @@ impl Token {
             },
             key_type: usage.key_type(),
             flags: keys::flags(&usage),
+            algorithms: usage.algorithms().to_vec(),
             record: keys::record(&usage),
         };
         let limit = self.config.create_timeout;
@@ -471,16 +475,11 @@ impl Token {
             .pool
             .run_aside(&request, deadline, limit, Repeat::Never)
             .await?;
-        self.publish(reply)?;
-        // The table follows the listing in a task of its own; the caller shall see the key at once.
-        let mut wait = self.pool.inventory();
-        for _ in 0..FOLLOW_STEPS {
-            if let Some(key) = self.keys.load().get(&name) {
-                return Ok(Arc::clone(key));
-            }
-            let _ = tokio::time::timeout(Duration::from_millis(10), wait.changed()).await;
-        }
-        Err(TokenError::OutcomeUnknown)
+        self.publish(reply).await?;
+        self.keys()
+            .get(&name)
+            .cloned()
+            .ok_or(TokenError::OutcomeUnknown)
     }
 
     /// Lists the token anew, for keys that others made or removed meanwhile.
@@ -489,6 +488,7 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn refresh(&self) -> Result<(), TokenError> {
+        let _listing = self.pool.listing().await;
         let deadline = Instant::now() + self.config.start_timeout;
         let reply = self
             .pool
@@ -499,7 +499,7 @@ impl Token {
                 Repeat::Once,
             )
             .await?;
-        self.publish(reply)
+        self.publish(reply).await
     }
 
     /// Does a known-answer operation in one worker.
@@ -515,10 +515,10 @@ impl Token {
             .map(drop)
     }
 
-    fn publish(&self, reply: Reply) -> Result<(), TokenError> {
+    async fn publish(&self, reply: Reply) -> Result<(), TokenError> {
         match reply {
             Reply::Inventory(inventory) => {
-                self.pool.publish(*inventory);
+                self.pool.publish(*inventory).await;
                 Ok(())
             }
             _ => Err(TokenError::Lost),
@@ -548,8 +548,10 @@ impl Token {
     }
 
     fn reference(&self, version: &KeyVersion) -> Result<KeyReference, TokenError> {
-        let keys = self.keys.load();
-        keys.get(&version.key)
+        let listed = self.pool.listed();
+        listed
+            .keys
+            .get(&version.key)
             .and_then(|key| key.version(version))
             .map(|facts| KeyReference {
                 version: version.clone(),
@@ -559,7 +561,7 @@ impl Token {
     }
 }
 
-impl MacStream<'_> {
+impl MacStream {
     /// Adds a chunk.
     ///
     /// # Errors
@@ -611,7 +613,7 @@ impl MacStream<'_> {
     }
 }
 
-impl Drop for MacStream<'_> {
+impl Drop for MacStream {
     fn drop(&mut self) {
         if !self.finished {
             tracing::debug!(token = %self.token.name(), "a long MAC was dropped without an end");
@@ -619,30 +621,8 @@ impl Drop for MacStream<'_> {
     }
 }
 
-/// Makes a key table of every new listing.
-async fn follow(
-    name: KeyName,
-    declarations: Vec<Declaration>,
-    mut inventory: watch::Receiver<Arc<protocol::Inventory>>,
-    keys: Arc<ArcSwap<KeyTable>>,
-) {
-    loop {
-        let table = {
-            let listed = inventory.borrow_and_update();
-            KeyTable::new(&name, &listed, &declarations)
-        };
-        for problem in table.problems() {
-            tracing::warn!(token = %name, label = problem.label, problem = problem.text, "an object in the token can't be served");
-        }
-        keys.store(Arc::new(table));
-        if inventory.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
 /// The most items in one frame: half a second of RSA-4096 in software.
 const MAX_BATCH: usize = 100;
 
-/// How often the new key is looked for before it is given up: two seconds.
-const FOLLOW_STEPS: usize = 200;
+/// The most long MACs at once: a slow caller holds a session of the token, and tokens have few.
+const MAX_LONG_MACS: usize = 32;

@@ -52,6 +52,25 @@ pub enum ServerError {
     System(#[from] std::io::Error),
 }
 
+/// Keeps other processes of the same user from reading this one's memory, which plaintexts pass through,
+/// and keeps it out of core files.
+///
+/// # Errors
+///
+/// If the system refuses.
+pub fn harden() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
+    Ok(())
+}
+
 /// Starts the workers of all tokens. `executable` is this program.
 pub fn open_tokens(config: &Config, executable: &std::path::Path) -> Vec<Arc<Token>> {
     config
@@ -361,7 +380,7 @@ async fn stop_on_signal(stop: CancellationToken) {
 const FIRST_START: Duration = Duration::from_secs(30);
 
 /// Streams of one connection.
-const MAX_STREAMS: u32 = 1000;
+const MAX_STREAMS: u32 = 200;
 
 const SERVICES: [&str; 4] = [
     "",

@@ -4,7 +4,10 @@
 //! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
 //! gives is moved into the token's call. Bad content stops before the token is asked.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -12,26 +15,30 @@ use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use crate::{
-    algorithm::{Algorithm, Hash, Purpose},
+    algorithm::{Algorithm, Purpose},
     identity::Identity,
     key::{Input, KeyName, KeyVersion, Version, ecdsa},
-    pkcs11::{Key, MacStream, Token, TokenError, VersionFacts},
+    pkcs11::{Key, Token, TokenError, VersionFacts},
     policy::{Denied, Operation, Permit, Policy},
 };
 
 pub use error::Error;
 pub use keys::{Certify, KeyRequest};
-pub use message::{DecryptedJwe, JweRecipient, JwsRequest, VerifiedJws};
+pub use long::LongSignature;
+pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
 
 mod certificate_request;
 mod error;
 mod keys;
+mod long;
 mod message;
 
 /// What all requests share: the tokens and the policy in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// The names of keys that are being made.
+    creating: Mutex<BTreeSet<KeyName>>,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -94,32 +101,6 @@ pub struct Signature {
     pub algorithm: Algorithm,
 }
 
-/// A long message that is being signed.
-pub struct LongSignature<'a> {
-    kind: LongKind<'a>,
-    version: KeyVersion,
-    algorithm: Algorithm,
-    form: SignatureForm,
-    length: u64,
-}
-
-enum LongKind<'a> {
-    /// The hash is made here; the token sees the digest at the end.
-    Hashed {
-        hasher: Hasher,
-        token: Arc<Token>,
-        permit: Permit,
-    },
-    /// The token makes the MAC chunk by chunk.
-    Mac(MacStream<'a>),
-}
-
-enum Hasher {
-    Sha256(sha2::Sha256),
-    Sha384(sha2::Sha384),
-    Sha512(sha2::Sha512),
-}
-
 /// A key that was found, and the token that holds it.
 struct Found {
     token: Arc<Token>,
@@ -132,6 +113,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            creating: Mutex::default(),
         }
     }
 
@@ -170,7 +152,7 @@ impl Signer {
     ) -> Vec<Result<Signature, Error>> {
         let mut results: Vec<Option<Result<Signature, Error>>> = Vec::with_capacity(requests.len());
         // One call to each token that is concerned; there is nearly always one.
-        let mut jobs: Vec<(Arc<Token>, Vec<Pending>, Vec<(Permit, Bytes)>)> = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
         for (index, request) in requests.into_iter().enumerate() {
             match self.prepare(call, request) {
                 Ok((token, permit, input, form)) => {
@@ -181,32 +163,35 @@ impl Signer {
                         algorithm: permit.algorithm(),
                         form,
                     };
-                    match jobs
-                        .iter_mut()
-                        .find(|(other, ..)| Arc::ptr_eq(other, &token))
-                    {
-                        Some((_, pendings, items)) => {
-                            pendings.push(pending);
-                            items.push((permit, input));
+                    match jobs.iter_mut().find(|job| Arc::ptr_eq(&job.token, &token)) {
+                        Some(job) => {
+                            job.pending.push(pending);
+                            job.items.push((permit, input));
                         }
-                        None => jobs.push((token, vec![pending], vec![(permit, input)])),
+                        None => jobs.push(Job {
+                            token,
+                            pending: vec![pending],
+                            items: vec![(permit, input)],
+                        }),
                     }
                 }
                 Err(error) => results.push(Some(Err(error))),
             }
         }
-        for (token, pendings, items) in jobs {
+        for Job {
+            token,
+            pending,
+            items,
+        } in jobs
+        {
             let signed = token.sign_batch(items, call.deadline).await;
-            for (
-                Pending {
+            for (pending, raw) in pending.into_iter().zip(signed) {
+                let Pending {
                     index,
                     version,
                     algorithm,
                     form,
-                },
-                raw,
-            ) in pendings.into_iter().zip(signed)
-            {
+                } = pending;
                 let result = raw
                     .map_err(Error::from)
                     .and_then(|raw| finish(raw, version, algorithm, form));
@@ -217,46 +202,6 @@ impl Signer {
             .into_iter()
             .map(|result| result.unwrap_or(Err(Error::Token(TokenError::Lost))))
             .collect()
-    }
-
-    /// Begins to sign a message of any length.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`]; EdDSA must see the message twice and is refused.
-    pub async fn sign_long<'a>(
-        &'a self,
-        call: &Call,
-        key: &Selector,
-        algorithm: Algorithm,
-        form: SignatureForm,
-    ) -> Result<LongSignature<'a>, Error> {
-        let (found, permit) = self.permit(call, key, Operation::Sign, algorithm)?;
-        check_form(algorithm, form)?;
-        let version = permit.key().clone();
-        let kind = match (algorithm, algorithm.prehash()) {
-            (_, Some(hash)) => LongKind::Hashed {
-                hasher: Hasher::new(hash),
-                token: found.token,
-                permit,
-            },
-            (Algorithm::Hmac(_), None) => {
-                let token = self
-                    .tokens
-                    .iter()
-                    .find(|token| Arc::ptr_eq(token, &found.token))
-                    .expect("it was found among them");
-                LongKind::Mac(token.start_mac(permit, call.deadline).await?)
-            }
-            (_, None) => return Err(Error::NotInChunks(algorithm)),
-        };
-        Ok(LongSignature {
-            kind,
-            version,
-            algorithm,
-            form,
-            length: 0,
-        })
     }
 
     /// Verifies a signature or MAC. Gives the version that made it, or `None` if none did.
@@ -360,6 +305,9 @@ impl Signer {
             .version(&version)
             .ok_or(Error::NoSuchVersion(version))?;
         found.allows(algorithm)?;
+        if !serves(operation, algorithm) {
+            return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
+        }
         Ok((found, permit))
     }
 
@@ -394,16 +342,27 @@ impl Signer {
 
     /// Records what the policy said.
     fn authorized<S>(&self, verdict: Result<Permit<S>, Denied>) -> Result<Permit<S>, Error> {
-        verdict.map_err(|denied| {
-            tracing::warn!(
-                client.id = %denied.identity().name(),
-                operation = %denied.asked().operation,
-                key = denied.asked().key.as_ref().map(tracing::field::display),
-                reason = %denied.reason(),
-                "denied"
-            );
-            Error::Denied(Box::new(denied))
-        })
+        match verdict {
+            Ok(permit) => {
+                tracing::debug!(
+                    client.id = %permit.identity().name(),
+                    operation = %permit.operation(),
+                    rule = permit.rule(),
+                    "permitted"
+                );
+                Ok(permit)
+            }
+            Err(denied) => {
+                tracing::warn!(
+                    client.id = %denied.identity().name(),
+                    operation = %denied.asked().operation,
+                    key = denied.asked().key.as_ref().map(tracing::field::display),
+                    reason = %denied.reason(),
+                    "denied"
+                );
+                Err(Error::Denied(Box::new(denied)))
+            }
+        }
     }
 }
 
@@ -431,78 +390,11 @@ impl Found {
     }
 }
 
-impl LongSignature<'_> {
-    /// Adds the next bytes of the message.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`]; nothing is signed then.
-    pub async fn update(&mut self, chunk: Bytes) -> Result<(), Error> {
-        self.length += chunk.len() as u64;
-        match &mut self.kind {
-            LongKind::Hashed { hasher, .. } => hasher.update(&chunk),
-            LongKind::Mac(mac) => mac.update(chunk).await?,
-        }
-        Ok(())
-    }
-
-    /// How many bytes have come.
-    pub const fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// The signature.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn finish(self, deadline: Instant) -> Result<Signature, Error> {
-        let raw = match self.kind {
-            LongKind::Hashed {
-                hasher,
-                token,
-                permit,
-            } => token.sign(permit, hasher.finish().into(), deadline).await?,
-            LongKind::Mac(mac) => mac.finish().await?,
-        };
-        finish(raw, self.version, self.algorithm, self.form)
-    }
-
-    /// Gives up, so that the token keeps nothing of it.
-    pub async fn abort(self) {
-        if let LongKind::Mac(mac) = self.kind {
-            mac.abort().await;
-        }
-    }
-}
-
-impl Hasher {
-    fn new(hash: Hash) -> Self {
-        use sha2::Digest;
-        match hash {
-            Hash::Sha256 => Self::Sha256(sha2::Sha256::new()),
-            Hash::Sha384 => Self::Sha384(sha2::Sha384::new()),
-            Hash::Sha512 => Self::Sha512(sha2::Sha512::new()),
-        }
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        use sha2::Digest;
-        match self {
-            Self::Sha256(hasher) => hasher.update(bytes),
-            Self::Sha384(hasher) => hasher.update(bytes),
-            Self::Sha512(hasher) => hasher.update(bytes),
-        }
-    }
-
-    fn finish(self) -> Vec<u8> {
-        use sha2::Digest;
-        match self {
-            Self::Sha256(hasher) => hasher.finalize().to_vec(),
-            Self::Sha384(hasher) => hasher.finalize().to_vec(),
-            Self::Sha512(hasher) => hasher.finalize().to_vec(),
-        }
-    }
+/// What of a batch goes to one token.
+struct Job {
+    token: Arc<Token>,
+    pending: Vec<Pending>,
+    items: Vec<(Permit, Bytes)>,
 }
 
 /// One item of a batch that is with the token.
@@ -525,6 +417,19 @@ fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error>
             given: digest.len(),
         }),
         (Content::Digest(_), None) => Err(Error::DigestNotTaken(algorithm)),
+    }
+}
+
+/// Whether this can be done with this algorithm at all, whatever the key.
+const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
+    match operation {
+        Operation::Sign | Operation::Verify | Operation::RequestCertificate => {
+            matches!(algorithm.purpose(), Purpose::Sign | Purpose::Mac)
+        }
+        Operation::Encrypt | Operation::Decrypt => {
+            matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
+        }
+        Operation::Get | Operation::Create | Operation::GenerateRandom => true,
     }
 }
 

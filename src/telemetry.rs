@@ -37,10 +37,12 @@ pub fn start(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| {
         format!("log.filter {filter:?} can't be read: {error}; expected such as \"info\"")
     })?;
-    let format = config.format.unwrap_or(if std::io::stderr().is_terminal() {
-        Format::Text
-    } else {
-        Format::Json
+    let format = config.format.unwrap_or_else(|| {
+        if std::io::stderr().is_terminal() {
+            Format::Text
+        } else {
+            Format::Json
+        }
     });
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

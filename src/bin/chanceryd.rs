@@ -46,8 +46,8 @@ fn main() -> ExitCode {
             let _ = telemetry::start(&telemetry::Config::default());
             pkcs11::run_worker()
         }
-        Command::Serve { config } => finish(load(&config).and_then(|config| serve(config))),
-        Command::Check { config } => finish(load(&config).and_then(|config| check(config))),
+        Command::Serve { config } => finish(load(&config).and_then(serve)),
+        Command::Check { config } => finish(load(&config).and_then(check)),
     }
 }
 
@@ -68,6 +68,8 @@ fn finish(outcome: Result<(), String>) -> ExitCode {
 }
 
 fn serve(config: Config) -> Result<(), String> {
+    chancery::server::harden()
+        .map_err(|error| format!("this process can't be protected: {error}"))?;
     runtime(config.server.threads)?.block_on(async {
         let server = Server::bind(config, executable()?)
             .await

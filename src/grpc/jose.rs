@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
 
 use super::{Services, algorithm, content_encryption, selector, status::invalid};
 use crate::{
     jose::Serialization,
     proto::v1::{self, encrypt_jwe_request::Recipient, jose_service_server::JoseService},
-    signer::{JweRecipient, JwsRequest},
+    signer::{JweRecipient, JweRequest, JwsRequest},
     wire::{self, KeyResource},
 };
 
@@ -96,19 +97,17 @@ impl JoseService for Services {
                 ));
             }
         };
+        let wanted = JweRequest {
+            recipient,
+            algorithm,
+            content_encryption: encryption,
+            plaintext: Zeroizing::new(asked.plaintext.into()),
+            protected_header: asked.protected_header,
+            compress: asked.compress,
+        };
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
-            let (jwe, version) = signer
-                .encrypt_jwe(
-                    &call,
-                    &recipient,
-                    algorithm,
-                    encryption,
-                    &asked.plaintext,
-                    &asked.protected_header,
-                    asked.compress,
-                )
-                .await?;
+            let (jwe, version) = signer.encrypt_jwe(&call, &wanted).await?;
             let name = version
                 .map(|version| KeyResource::from(version).to_string())
                 .unwrap_or_default();

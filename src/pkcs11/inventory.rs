@@ -3,7 +3,11 @@
 //! Searching for one key costs more the more objects there are (SoftHSM: 17 ms among 1,000), so nothing
 //! is ever searched for; the whole list is read and the table made from it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    thread,
+    time::Duration,
+};
 
 use cryptoki::{
     error::Error,
@@ -47,6 +51,17 @@ pub(super) const RECORD_APPLICATION: &[u8] = b"chancery";
 ///
 /// Only if the token itself fails; an object that can't be served becomes a [`Problem`].
 pub(super) fn list(session: &Session) -> Result<Listing, Error> {
+    // Another process may be making or removing a key: SoftHSM shows its objects half-written, or not at all.
+    for _ in 1..TRIES {
+        match list_once(session) {
+            Err(_) => thread::sleep(PAUSE),
+            listed => return listed,
+        }
+    }
+    list_once(session)
+}
+
+fn list_once(session: &Session) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let mut secrets = Vec::new();
     let mut publics = Vec::new();
@@ -86,7 +101,7 @@ pub(super) fn list(session: &Session) -> Result<Listing, Error> {
         }
     }
 
-    let mut seen: HashMap<KeyVersion, usize> = HashMap::new();
+    let mut seen: BTreeMap<KeyVersion, usize> = BTreeMap::new();
     for object in &secrets {
         let label = object.label();
         let version: KeyVersion = match label.parse() {
@@ -362,6 +377,10 @@ fn secret_binding(object: &Object) -> Binding {
     }
     Binding(hash.finalize().into())
 }
+
+/// How often a listing that failed is tried, and how long it waits between.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Key types of PKCS#11 section A (pkcs11t.h).
 const CKK_GENERIC_SECRET: u64 = 0x10;

@@ -12,7 +12,9 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::protocol::{Attributes, Binding, Flags, FoundKey, Inventory, Material, Problem};
+use super::protocol::{
+    Attributes, Binding, Capabilities, Flags, FoundKey, Inventory, Material, Problem,
+};
 use crate::{
     algorithm::{AesSize, Algorithm, ContentEncryption, Hash, KeyType, Purpose, RsaSize},
     key::{InvalidUsage, KeyName, KeyVersion, PublicKey, Usage},
@@ -142,7 +144,11 @@ impl KeyTable {
                 continue;
             }
             versions.sort_by(|a, b| b.version.cmp(&a.version));
-            match usage(name, versions[0], inventory, declarations) {
+            let usage =
+                usage(name, versions[0], inventory, declarations).and_then(|(usage, adopted)| {
+                    supported(&usage, &inventory.capabilities).map(|()| (usage, adopted))
+                });
+            match usage {
                 Ok((usage, adopted)) => {
                     let versions = versions
                         .iter()
@@ -294,16 +300,33 @@ fn usage(
         .map(|usage| (usage, true))
         .map_err(unfit);
     }
-    let (purpose, algorithms) = only_use(found)
+    let (purpose, mut algorithms) = only_use(found)
         .ok_or("the token allows it more than one use, or none that is known; say in [[keys]] what it is for")?;
     let encryptions = match purpose {
         Purpose::Sign | Purpose::Mac => Vec::new(),
         Purpose::Decrypt | Purpose::Wrap => ContentEncryption::ALL.to_vec(),
     };
     let key_type = type_for(&found.material, &algorithms)?;
+    // What nobody asked for by name is not missed where the token can't do it.
+    algorithms.retain(|algorithm| {
+        inventory
+            .capabilities
+            .supports(*algorithm, key_type)
+            .is_ok()
+    });
     Usage::new(key_type, purpose, algorithms, encryptions, false)
         .map(|usage| (usage, true))
         .map_err(unfit)
+}
+
+/// What a token can't do is found here, when it is listed, and not at the first call.
+fn supported(usage: &Usage, capabilities: &Capabilities) -> Result<(), String> {
+    for algorithm in usage.algorithms() {
+        capabilities
+            .supports(*algorithm, usage.key_type())
+            .map_err(|why| format!("it is for {algorithm}, but {why}"))?;
+    }
+    Ok(())
 }
 
 /// The one use that the token allows a key that nobody declared, if there is one.
@@ -326,7 +349,10 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
         Material::Rsa { .. } if decrypt && !sign && !derive => {
             (Purpose::Decrypt, vec![Algorithm::RsaOaep256])
         }
-        Material::Ec { curve, .. } if signs_only => (Purpose::Sign, vec![Algorithm::Ecdsa(*curve)]),
+        // What else it says of a key on a curve, such as that it decrypts, is only its default: no mechanism does.
+        Material::Ec { curve, .. } if sign && !derive => {
+            (Purpose::Sign, vec![Algorithm::Ecdsa(*curve)])
+        }
         Material::Ec { .. } if derive && !sign => (
             Purpose::Decrypt,
             vec![
@@ -335,7 +361,7 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
                 Algorithm::EcdhEsA256Kw,
             ],
         ),
-        Material::Ed25519 { .. } if signs_only => (Purpose::Sign, vec![Algorithm::EdDsa]),
+        Material::Ed25519 { .. } if sign => (Purpose::Sign, vec![Algorithm::EdDsa]),
         Material::Secret { bytes, made_for } if sign => {
             let hash = match (made_for, bytes) {
                 (Some(hash), _) => *hash,

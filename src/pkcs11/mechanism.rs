@@ -185,13 +185,9 @@ impl Capabilities {
             .any(|facts| facts.number == *mechanism)
     }
 
-    /// Whether keys of this type can be used with this algorithm here, or why not.
-    ///
-    /// # Errors
-    ///
-    /// The name of the missing mechanism, or the key sizes that the token allows.
-    pub fn supports(&self, algorithm: Algorithm, key_type: KeyType) -> Result<(), String> {
-        let wanted = match algorithm {
+    /// What the token is asked to do for this algorithm.
+    pub(super) const fn mechanism_for(&self, algorithm: Algorithm) -> MechanismType {
+        match algorithm {
             Algorithm::RsaPkcs1(_) | Algorithm::Rsa15 => MechanismType::RSA_PKCS,
             Algorithm::RsaPss(_) => MechanismType::RSA_PKCS_PSS,
             Algorithm::Ecdsa(_) => MechanismType::ECDSA,
@@ -207,7 +203,16 @@ impl Capabilities {
             }
             Algorithm::A128Kw | Algorithm::A256Kw => MechanismType::AES_KEY_WRAP,
             Algorithm::Dir => MechanismType::AES_GCM,
-        };
+        }
+    }
+
+    /// Whether keys of this type can be used with this algorithm here, or why not.
+    ///
+    /// # Errors
+    ///
+    /// The name of the missing mechanism, or the key sizes that the token allows.
+    pub fn supports(&self, algorithm: Algorithm, key_type: KeyType) -> Result<(), String> {
+        let wanted = self.mechanism_for(algorithm);
         let facts = self
             .mechanisms
             .iter()

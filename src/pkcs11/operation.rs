@@ -7,7 +7,7 @@ use std::{
 
 use cryptoki::{
     context::Pkcs11,
-    error::Error,
+    error::{Error, RvError},
     mechanism::{
         Mechanism, MechanismType,
         aead::GcmParams,
@@ -170,9 +170,11 @@ impl Lane {
                 version,
                 key_type,
                 flags,
+                algorithms,
                 record,
             } => {
-                return match self.create(&version, key_type, flags, record) {
+                let allowed = self.allowed_mechanisms(&algorithms);
+                return match self.create(&version, key_type, flags, &allowed, record) {
                     Ok(inventory) => Reply::Inventory(Box::new(inventory)),
                     Err(fault) => Reply::Failed(fault),
                 };
@@ -366,12 +368,23 @@ impl Lane {
             })
     }
 
+    fn allowed_mechanisms(&self, algorithms: &[Algorithm]) -> Vec<MechanismType> {
+        let mut allowed: Vec<_> = algorithms
+            .iter()
+            .map(|algorithm| self.module.capabilities.mechanism_for(*algorithm))
+            .collect();
+        allowed.sort_unstable_by_key(|mechanism| **mechanism);
+        allowed.dedup();
+        allowed
+    }
+
     /// Makes a key: first its record, then the key, so that a key of ours is never without its limits.
     fn create(
         &mut self,
         version: &KeyVersion,
         key_type: KeyType,
         flags: Flags,
+        allowed: &[MechanismType],
         record: Vec<u8>,
     ) -> Result<Inventory, Fault> {
         let session = self
@@ -396,7 +409,7 @@ impl Lane {
             Attribute::Value(record),
         ]);
         let recorded = session.create_object(&template).map_err(ours)?;
-        let made = generate(&session, key_type, flags, &label);
+        let made = generate(&session, key_type, flags, allowed, &label);
         if made.is_err() {
             // The first error is the one to tell; a record without a key does nothing.
             let _ = session.destroy_object(recorded);
@@ -482,29 +495,55 @@ impl Lane {
     }
 }
 
-fn generate(session: &Session, key_type: KeyType, flags: Flags, label: &str) -> Result<(), Fault> {
+fn generate(
+    session: &Session,
+    key_type: KeyType,
+    flags: Flags,
+    allowed: &[MechanismType],
+    label: &str,
+) -> Result<(), Fault> {
     let mut id = [0; 20];
     aws_lc_rs::rand::fill(&mut id)
         .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
-    let recipe = Recipe::new(key_type, flags, label, &id);
+    let mut recipe = Recipe::new(key_type, flags, label, &id);
+    // Holds whoever else has the PIN to the same mechanisms; the daemon itself is held by the record.
+    recipe
+        .secret
+        .push(Attribute::AllowedMechanisms(allowed.to_vec()));
+    match make(session, &recipe) {
+        // Tokens that have no such attribute say so in one of these ways.
+        Err(Error::Pkcs11(
+            RvError::AttributeTypeInvalid
+            | RvError::AttributeValueInvalid
+            | RvError::TemplateInconsistent,
+            _,
+        )) => {
+            recipe.secret.pop();
+            make(session, &recipe).map_err(ours)?
+        }
+        other => other.map_err(ours)?,
+    }
+    .map_or(Ok(()), |(public, private)| {
+        // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
+        let identifier = key_identifier(session, public)?;
+        for object in [public, private] {
+            session
+                .update_attributes(object, &[Attribute::Id(identifier.clone())])
+                .map_err(ours)?;
+        }
+        Ok(())
+    })
+}
+
+/// The pair, or `None` for a secret.
+fn make(session: &Session, recipe: &Recipe) -> Result<Option<(ObjectHandle, ObjectHandle)>, Error> {
     match &recipe.public {
         None => session
             .generate_key(&recipe.mechanism, &recipe.secret)
-            .map(drop)
-            .map_err(ours),
-        Some(public) => {
-            let (public, private) = session
-                .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
-                .map_err(ours)?;
-            // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
-            let identifier = key_identifier(session, public)?;
-            for object in [public, private] {
-                session
-                    .update_attributes(object, &[Attribute::Id(identifier.clone())])
-                    .map_err(ours)?;
-            }
-            Ok(())
-        }
+            .map(|_| None),
+        Some(public) => session
+            .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
+            .map(Some),
     }
 }
 

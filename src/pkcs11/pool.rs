@@ -18,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::{ArcSwap, Guard};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -33,7 +34,8 @@ use super::{
     TokenError,
     config::Config,
     errors::{Fault, Treatment},
-    protocol::{self, Inventory, Reply, Request, Setup, StartError, Started},
+    keys::{Declaration, KeyTable},
+    protocol::{self, Inventory, Problem, Reply, Request, Setup, StartError, Started},
     worker::MAX_LANES,
 };
 
@@ -80,7 +82,15 @@ struct Shared {
     lanes: Mutex<Vec<Lane>>,
     workers: Mutex<Vec<Arc<Worker>>>,
     health: watch::Sender<Health>,
-    inventory: watch::Sender<Arc<Inventory>>,
+    /// The newest listing, and the keys that it makes. Replaced together, under `publishing`.
+    listed: ArcSwap<Listed>,
+    publishing: tokio::sync::Mutex<()>,
+    /// Held by a job that lists, from its start until its listing is in force: of two that overlap, each may
+    /// lack what the other made.
+    listing: tokio::sync::Mutex<()>,
+    /// How many listings of jobs have been put in force.
+    generation: AtomicU64,
+    declarations: Arc<[Declaration]>,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
     counters: Counters,
@@ -115,7 +125,12 @@ enum Broken {
 
 impl Pool {
     /// Starts the supervisors of all workers; does not wait for any.
-    pub(super) fn start(config: Config, executable: PathBuf, state_directory: PathBuf) -> Self {
+    pub(super) fn start(
+        config: Config,
+        declarations: Vec<Declaration>,
+        executable: PathBuf,
+        state_directory: PathBuf,
+    ) -> Self {
         let workers = config.workers;
         let shared = Arc::new(Shared {
             config,
@@ -125,7 +140,11 @@ impl Pool {
             lanes: Mutex::default(),
             workers: Mutex::default(),
             health: watch::Sender::new(Health::Starting),
-            inventory: watch::Sender::default(),
+            listed: ArcSwap::default(),
+            publishing: tokio::sync::Mutex::default(),
+            listing: tokio::sync::Mutex::default(),
+            generation: AtomicU64::new(0),
+            declarations: declarations.into(),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
         });
@@ -143,9 +162,9 @@ impl Pool {
         self.shared.health.subscribe()
     }
 
-    /// The newest listing; also that of a worker that came up again.
-    pub(super) fn inventory(&self) -> watch::Receiver<Arc<Inventory>> {
-        self.shared.inventory.subscribe()
+    /// The newest listing, and the keys that it makes.
+    pub(super) fn listed(&self) -> Guard<Arc<Listed>> {
+        self.shared.listed.load()
     }
 
     pub(super) fn counters(&self) -> &Counters {
@@ -261,9 +280,15 @@ impl Pool {
         }
     }
 
-    /// Publishes a listing that a job brought back.
-    pub(super) fn publish(&self, inventory: Inventory) {
-        self.shared.inventory.send_replace(Arc::new(inventory));
+    /// To be held while a job lists the token, until its listing is published.
+    pub(super) async fn listing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.listing.lock().await
+    }
+
+    /// Puts a listing that a job brought back in force.
+    pub(super) async fn publish(&self, inventory: Inventory) {
+        self.shared.generation.fetch_add(1, Ordering::Relaxed);
+        self.shared.publish(inventory).await;
     }
 }
 
@@ -296,7 +321,38 @@ enum Verdict {
     Again(TokenError),
 }
 
+/// What was found in the token.
+#[derive(Default)]
+pub(super) struct Listed {
+    pub(super) inventory: Inventory,
+    pub(super) keys: Arc<KeyTable>,
+}
+
 impl Shared {
+    /// Makes the table of a listing, if it differs from the last, and puts both in force.
+    async fn publish(&self, inventory: Inventory) {
+        let _order = self.publishing.lock().await;
+        if self.listed.load().inventory == inventory {
+            return;
+        }
+        let (token, declarations) = (self.config.name.clone(), Arc::clone(&self.declarations));
+        // A thousand points on curves are checked: too long for a thread that serves the network.
+        let made = tokio::task::spawn_blocking(move || {
+            let keys = Arc::new(KeyTable::new(&token, &inventory, &declarations));
+            Listed { inventory, keys }
+        });
+        let Ok(listed) = made.await else {
+            tracing::error!(token = %self.config.name, "the token's listing could not be read; the last one stays in force");
+            return;
+        };
+        let known = self.listed.load();
+        let new = |problem: &&Problem| !known.keys.problems().contains(problem);
+        for problem in listed.keys.problems().iter().filter(new) {
+            tracing::warn!(token = %self.config.name, label = problem.label, problem = problem.text, "an object in the token can't be served");
+        }
+        self.listed.store(Arc::new(listed));
+    }
+
     async fn acquire(&self, deadline: Instant) -> Result<Lane, TokenError> {
         loop {
             match self.free.try_acquire() {
@@ -460,6 +516,7 @@ async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Res
 async fn supervise(shared: Arc<Shared>, number: usize) {
     let mut failures = 0_u32;
     loop {
+        let generation = shared.generation.load(Ordering::Relaxed);
         match spawn(&shared).await {
             Ok(Spawned {
                 mut child,
@@ -473,7 +530,10 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                     .worker_starts
                     .fetch_add(1, Ordering::Relaxed);
                 tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
-                shared.inventory.send_replace(Arc::new(inventory));
+                // A key may have been made meanwhile, which this listing lacks.
+                if shared.generation.load(Ordering::Relaxed) == generation {
+                    shared.publish(inventory).await;
+                }
                 shared
                     .workers
                     .lock()

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{errors::Fault, pin::PinSource};
 use crate::{
-    algorithm::{Curve, Hash, KeyType},
+    algorithm::{Algorithm, Curve, Hash, KeyType},
     key::KeyVersion,
 };
 
@@ -124,7 +124,7 @@ impl StartError {
 }
 
 /// What is in the token, as one worker found it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Inventory {
     pub(super) token: TokenFacts,
     pub(super) keys: Vec<FoundKey>,
@@ -174,7 +174,7 @@ pub struct MechanismFacts {
 }
 
 /// A private or secret key in the token.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FoundKey {
     pub(super) version: KeyVersion,
     pub(super) material: Material,
@@ -347,6 +347,8 @@ pub(super) enum Request {
         version: KeyVersion,
         key_type: KeyType,
         flags: Flags,
+        /// What it will be used with; where the token can, it is held to that (`CKA_ALLOWED_MECHANISMS`).
+        algorithms: Vec<Algorithm>,
         record: Vec<u8>,
     },
     /// List the token's objects anew.

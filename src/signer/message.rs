@@ -64,6 +64,22 @@ pub enum JweRecipient {
     Key(Selector),
 }
 
+/// A JWE that is wanted.
+pub struct JweRequest {
+    /// Whom it is for.
+    pub recipient: JweRecipient,
+    /// How the content key is encrypted.
+    pub algorithm: Algorithm,
+    /// How the content is encrypted.
+    pub content_encryption: ContentEncryption,
+    /// The content.
+    pub plaintext: Zeroizing<Vec<u8>>,
+    /// JSON to merge into the protected header; may be empty.
+    pub protected_header: String,
+    /// Whether to compress the content first.
+    pub compress: bool,
+}
+
 /// A JWE that was opened.
 pub struct DecryptedJwe {
     /// What was in it.
@@ -177,13 +193,18 @@ impl Signer {
     pub async fn encrypt_jwe(
         &self,
         call: &Call,
-        recipient: &JweRecipient,
-        algorithm: Algorithm,
-        content_encryption: ContentEncryption,
-        plaintext: &[u8],
-        protected_header: &str,
-        compress: bool,
+        request: &JweRequest,
     ) -> Result<(String, Option<KeyVersion>), Error> {
+        let JweRequest {
+            recipient,
+            algorithm,
+            content_encryption,
+            plaintext,
+            protected_header,
+            compress,
+        } = request;
+        let (algorithm, content_encryption, compress) =
+            (*algorithm, *content_encryption, *compress);
         let outside = |recipient: PublicRecipient| {
             let permit = self.authorized(
                 self.policy

@@ -10,5 +10,6 @@ mod calls;
 mod fixtures;
 mod harness;
 mod keys;
+mod layering;
 mod pki;
 mod softhsm;
