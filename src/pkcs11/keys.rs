@@ -153,7 +153,7 @@ impl KeyTable {
                     let versions = versions
                         .iter()
                         .filter(|version| {
-                            let same = key_type(version, &usage) == Ok(usage.key_type());
+                            let same = key_type(version, &usage, adopted) == Ok(usage.key_type());
                             if !same {
                                 table.problems.push(Problem {
                                     label: version.version.to_string(),
@@ -277,7 +277,7 @@ fn usage(
             .ok()
             .filter(|record: &Record| record.format == 1)
             .ok_or("its record in the token can't be read; it may be of a newer version of this program")?;
-        let key_type = type_for(&found.material, &record.algorithms)?;
+        let key_type = made_type(&found.material, &record.algorithms)?;
         return Usage::new(
             key_type,
             record.purpose,
@@ -385,8 +385,30 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
     })
 }
 
-fn key_type(found: &FoundKey, usage: &Usage) -> Result<KeyType, String> {
-    type_for(&found.material, usage.algorithms())
+fn key_type(found: &FoundKey, usage: &Usage, adopted: bool) -> Result<KeyType, String> {
+    if adopted {
+        type_for(&found.material, usage.algorithms())
+    } else {
+        made_type(&found.material, usage.algorithms())
+    }
+}
+
+/// The type of a key that was made here: a secret is as long as the hash that it was made for.
+fn made_type(material: &Material, algorithms: &[Algorithm]) -> Result<KeyType, String> {
+    let hashes = [Hash::Sha256, Hash::Sha384, Hash::Sha512];
+    match material {
+        Material::Secret {
+            bytes,
+            made_for: None,
+        } => hashes
+            .into_iter()
+            .find(|hash| hash.len() as u64 == *bytes)
+            .map_or_else(
+                || type_for(material, algorithms),
+                |hash| Ok(KeyType::Hmac(hash)),
+            ),
+        _ => type_for(material, algorithms),
+    }
 }
 
 /// The type of a key, given what it will be used with: a generic secret serves the largest hash that is
