@@ -12,4 +12,5 @@ mod harness;
 mod keys;
 mod layering;
 mod pki;
+mod sign;
 mod softhsm;
