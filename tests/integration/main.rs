@@ -9,6 +9,7 @@
 mod calls;
 mod fixtures;
 mod harness;
+mod jose;
 mod keys;
 mod layering;
 mod pki;
