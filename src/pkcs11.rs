@@ -469,6 +469,9 @@ impl Token {
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
         let name = permit.key().clone();
+        let _listing = tokio::time::timeout_at(deadline, self.pool.listing())
+            .await
+            .map_err(|_| TokenError::Deadline)?;
         let taken = self.keys();
         if taken.get(&name).is_some() || taken.why_unusable(&name).is_some() {
             return Err(TokenError::Exists(name));
@@ -501,6 +504,7 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn refresh(&self) -> Result<(), TokenError> {
+        let _listing = self.pool.listing().await;
         let deadline = Instant::now() + self.config.start_timeout;
         let reply = self
             .pool

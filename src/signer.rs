@@ -4,9 +4,12 @@
 //! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
 //! gives is moved into the token's call. Bad content stops before the token is asked.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -38,6 +41,8 @@ pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
     denials: AtomicU64,
+    /// The names of keys that are being made.
+    creating: Mutex<BTreeSet<KeyName>>,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -113,6 +118,7 @@ impl Signer {
             tokens,
             policy: ArcSwap::from_pointee(policy),
             denials: AtomicU64::new(0),
+            creating: Mutex::default(),
         }
     }
 
@@ -309,6 +315,9 @@ impl Signer {
             .version(&version)
             .ok_or(Error::NoSuchVersion(version))?;
         found.allows(algorithm)?;
+        if !serves(operation, algorithm) {
+            return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
+        }
         Ok((found, permit))
     }
 
@@ -419,6 +428,19 @@ fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error>
             given: digest.len(),
         }),
         (Content::Digest(_), None) => Err(Error::DigestNotTaken(algorithm)),
+    }
+}
+
+/// Whether this can be done with this algorithm at all, whatever the key.
+const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
+    match operation {
+        Operation::Sign | Operation::Verify | Operation::RequestCertificate => {
+            matches!(algorithm.purpose(), Purpose::Sign | Purpose::Mac)
+        }
+        Operation::Encrypt | Operation::Decrypt => {
+            matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
+        }
+        Operation::Get | Operation::Create | Operation::GenerateRandom => true,
     }
 }
 

@@ -73,6 +73,9 @@ impl From<Error> for Status {
                     ("algorithm", algorithm.to_string()),
                 ],
             ),
+            Error::AlgorithmOfAnotherOperation(..) => {
+                invalid("ALGORITHM_OF_ANOTHER_OPERATION", text)
+            }
             Error::NotSupported(_) => {
                 status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
             }

@@ -6,6 +6,8 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use cryptoki::{
@@ -50,6 +52,17 @@ pub(super) const RECORD_APPLICATION: &[u8] = b"chancery";
 ///
 /// Only if the token itself fails; an object that can't be served becomes a [`Problem`].
 pub(super) fn list(session: &Session) -> Result<Listing, Error> {
+    // Another process may be making or removing a key: SoftHSM shows its objects half-written, or not at all.
+    for _ in 1..TRIES {
+        match list_once(session) {
+            Err(_) => thread::sleep(PAUSE),
+            listed => return listed,
+        }
+    }
+    list_once(session)
+}
+
+fn list_once(session: &Session) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let mut secrets = Vec::new();
     let mut publics = Vec::new();
@@ -89,7 +102,7 @@ pub(super) fn list(session: &Session) -> Result<Listing, Error> {
         }
     }
 
-    let mut seen: HashMap<KeyVersion, usize> = HashMap::new();
+    let mut seen: BTreeMap<KeyVersion, usize> = BTreeMap::new();
     for object in &secrets {
         let label = object.label();
         let version: KeyVersion = match label.parse() {
@@ -365,6 +378,10 @@ fn secret_binding(object: &Object) -> Binding {
     }
     Binding(hash.finalize().into())
 }
+
+/// How often a listing that failed is tried, and how long it waits between.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Key types of PKCS#11 section A (pkcs11t.h).
 const CKK_GENERIC_SECRET: u64 = 0x10;

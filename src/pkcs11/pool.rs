@@ -35,7 +35,7 @@ use super::{
     config::Config,
     errors::{Fault, Treatment},
     keys::{Declaration, KeyTable},
-    protocol::{self, Inventory, Reply, Request, Setup, StartError, Started},
+    protocol::{self, Inventory, Problem, Reply, Request, Setup, StartError, Started},
     worker::MAX_LANES,
 };
 
@@ -85,6 +85,11 @@ struct Shared {
     /// The newest listing, and the keys that it makes. Replaced together, under `publishing`.
     listed: ArcSwap<Listed>,
     publishing: tokio::sync::Mutex<()>,
+    /// Held by a job that lists, from its start until its listing is in force: of two that overlap, each may
+    /// lack what the other made.
+    listing: tokio::sync::Mutex<()>,
+    /// How many listings of jobs have been put in force.
+    generation: AtomicU64,
     declarations: Arc<[Declaration]>,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
@@ -137,6 +142,8 @@ impl Pool {
             health: watch::Sender::new(Health::Starting),
             listed: ArcSwap::default(),
             publishing: tokio::sync::Mutex::default(),
+            listing: tokio::sync::Mutex::default(),
+            generation: AtomicU64::new(0),
             declarations: declarations.into(),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
@@ -273,8 +280,14 @@ impl Pool {
         }
     }
 
+    /// To be held while a job lists the token, until its listing is published.
+    pub(super) async fn listing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.listing.lock().await
+    }
+
     /// Puts a listing that a job brought back in force.
     pub(super) async fn publish(&self, inventory: Inventory) {
+        self.shared.generation.fetch_add(1, Ordering::Relaxed);
         self.shared.publish(inventory).await;
     }
 }
@@ -332,7 +345,9 @@ impl Shared {
             tracing::error!(token = %self.config.name, "the token's listing could not be read; the last one stays in force");
             return;
         };
-        for problem in listed.keys.problems() {
+        let known = self.listed.load();
+        let new = |problem: &&Problem| !known.keys.problems().contains(problem);
+        for problem in listed.keys.problems().iter().filter(new) {
             tracing::warn!(token = %self.config.name, label = problem.label, problem = problem.text, "an object in the token can't be served");
         }
         self.listed.store(Arc::new(listed));
@@ -526,6 +541,7 @@ const FIRST_READ: usize = 1024;
 async fn supervise(shared: Arc<Shared>, number: usize) {
     let mut failures = 0_u32;
     loop {
+        let generation = shared.generation.load(Ordering::Relaxed);
         match spawn(&shared).await {
             Ok(Spawned {
                 mut child,
@@ -539,7 +555,10 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                     .worker_starts
                     .fetch_add(1, Ordering::Relaxed);
                 tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
-                shared.publish(inventory).await;
+                // A key may have been made meanwhile, which this listing lacks.
+                if shared.generation.load(Ordering::Relaxed) == generation {
+                    shared.publish(inventory).await;
+                }
                 shared
                     .workers
                     .lock()

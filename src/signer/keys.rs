@@ -6,7 +6,7 @@ use super::{Call, Error, Selector, SignatureForm, Signer, certificate_request, f
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
     key::{KeyName, KeyVersion, Usage},
-    pkcs11::{Key, Token},
+    pkcs11::{Key, Token, TokenError},
     policy::Operation,
 };
 
@@ -47,11 +47,7 @@ impl Signer {
             content_encryptions,
             compression_allowed,
         } = request;
-        let verdict = self
-            .policy
-            .load()
-            .authorize_create(&call.identity, &name, &algorithms);
-        let permit = self.authorized(verdict)?;
+        // Depends on nothing but the request, so it tells nothing, and the policy has an answer for keys only.
         let usage = Usage::new(
             key_type,
             purpose,
@@ -59,11 +55,19 @@ impl Signer {
             content_encryptions,
             compression_allowed,
         )?;
+        let verdict =
+            self.policy
+                .load()
+                .authorize_create(&call.identity, &name, usage.algorithms());
+        let permit = self.authorized(verdict)?;
         let token = self.token(token.as_ref())?;
-        // A name must mean one key, whichever token holds it.
+        // A name must mean one key, whichever token holds it, also of two who ask at once.
+        let _reserved = self
+            .reserve(&name)
+            .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         match self.find(&name) {
             Err(Error::NoSuchKey(_)) => {}
-            _ => return Err(Error::Token(crate::pkcs11::TokenError::Exists(name))),
+            _ => return Err(Error::Token(TokenError::Exists(name))),
         }
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -161,6 +165,18 @@ impl Signer {
         Ok((der, signature.version))
     }
 
+    /// Keeps a name for the one who is about to make a key of it; none if somebody else is.
+    fn reserve(&self, name: &KeyName) -> Option<Reserved<'_>> {
+        let mut names = self
+            .creating
+            .lock()
+            .expect("nothing panics while holding it");
+        names.insert(name.clone()).then(|| Reserved {
+            signer: self,
+            name: name.clone(),
+        })
+    }
+
     /// The token that is named, or the only one.
     fn token(&self, name: Option<&KeyName>) -> Result<&Arc<Token>, Error> {
         let names = || {
@@ -188,5 +204,20 @@ impl Signer {
                 names()
             ))),
         }
+    }
+}
+
+/// A name of which a key is being made.
+struct Reserved<'a> {
+    signer: &'a Signer,
+    name: KeyName,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let names = self.signer.creating.lock();
+        names
+            .expect("nothing panics while holding it")
+            .remove(&self.name);
     }
 }

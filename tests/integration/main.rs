@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod calls;
 mod check;
 mod cli;
 mod config;
@@ -14,6 +15,8 @@ mod dev;
 mod fixtures;
 mod harness;
 mod http2;
+mod jose;
+mod keys;
 mod layering;
 mod lifecycle;
 mod mtls;
@@ -21,4 +24,5 @@ mod no_lookup;
 mod pki;
 mod policy;
 mod requests;
+mod sign;
 mod softhsm;
