@@ -2,13 +2,12 @@
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
-.DELETE_ON_ERROR:
 
 # `make demo DEMO_PROFILE=debug` builds faster and signs slower.
 DEMO_PROFILE ?= release
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
-DEMO_PYTHON := $(TARGET)/demo-venv/bin/python
-TEST_PYTHON := $(TARGET)/test-venv/bin/python
+DEMO_VENV := $(TARGET)/demo-venv
+TEST_VENV := $(TARGET)/test-venv
 
 .PHONY: help demo test bench lint audit clean-demo install
 
@@ -20,13 +19,15 @@ help:
 	@echo 'make audit   check dependencies: advisories, licences, sources'
 	@echo 'make clean-demo   remove what make demo has installed under target/'
 
-demo: install $(DEMO_PYTHON)
+# Before Python 3.10 a program that is started inherits what gRPC does on a fork, and may fail of it.
+demo: install $(DEMO_VENV)/complete
 	@echo 'Building chanceryd ($(DEMO_PROFILE)); the first time takes some minutes ...'
 	@cargo build --locked --bin chanceryd --profile $(if $(filter debug,$(DEMO_PROFILE)),dev,$(DEMO_PROFILE))
-	@CHANCERYD=$(TARGET)/$(DEMO_PROFILE)/chanceryd $(DEMO_PYTHON) demo/demo.py
+	@GRPC_ENABLE_FORK_SUPPORT=0 CHANCERYD=$(TARGET)/$(DEMO_PROFILE)/chanceryd \
+		$(DEMO_VENV)/bin/python demo/demo.py
 
-test: install $(TEST_PYTHON)
-	@TARGET=$(TARGET) PYTHON=$(TEST_PYTHON) tests/run.sh
+test: install $(TEST_VENV)/complete
+	@TARGET=$(TARGET) PYTHON=$(TEST_VENV)/bin/python tests/run.sh
 
 bench: install
 	cargo bench --locked --bench cost
@@ -46,24 +47,22 @@ audit:
 	cargo deny check
 
 clean-demo:
-	rm -rf $(TARGET)/demo-venv
+	rm -rf $(DEMO_VENV)
 
 install:
 	@softhsm/install.sh
 
-# The client is installed by link, so that what is tried is what is in the tree. Made in full or not at all.
-$(DEMO_PYTHON): clients/python/pyproject.toml demo/requirements.txt | install
-	@echo 'Installing the Python client and what checks it, under target/demo-venv ...'
-	@rm -rf $(TARGET)/demo-venv
-	@python3 -m venv $(TARGET)/demo-venv
-	@$(TARGET)/demo-venv/bin/pip install --quiet --disable-pip-version-check -e clients/python -r demo/requirements.txt \
-		|| { rm -rf $(TARGET)/demo-venv; exit 1; }
+# The client is installed by link, so that what is tried is what is in the tree.
+$(DEMO_VENV)/complete: clients/python/pyproject.toml demo/requirements.txt | install
+	@echo 'Installing the Python client, and what checks its results, under target/demo-venv ...'
+	@rm -rf $(DEMO_VENV)
+	@python3 -m venv $(DEMO_VENV)
+	@$(DEMO_VENV)/bin/pip install --quiet --disable-pip-version-check -e clients/python -r demo/requirements.txt
 	@touch $@
 
-$(TEST_PYTHON): clients/python/pyproject.toml | install
-	@echo 'Installing the Python client and its tests, under target/test-venv ...'
-	@rm -rf $(TARGET)/test-venv
-	@python3 -m venv $(TARGET)/test-venv
-	@$(TARGET)/test-venv/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[test]' \
-		|| { rm -rf $(TARGET)/test-venv; exit 1; }
+$(TEST_VENV)/complete: clients/python/pyproject.toml | install
+	@echo 'Installing the Python client and its tests under target/test-venv ...'
+	@rm -rf $(TEST_VENV)
+	@python3 -m venv $(TEST_VENV)
+	@$(TEST_VENV)/bin/pip install --quiet --disable-pip-version-check -e 'clients/python[test]'
 	@touch $@

@@ -77,8 +77,8 @@ def _with_signal(number: signal.Signals) -> Callable[[Scene], str]:
             _wait_until(lambda: run.signed >= after + 50, "nobody signs any more")
         finally:
             run.over.set()
-        for thread in threads:
-            thread.join(timeout=20)
+            for thread in threads:
+                thread.join(timeout=20)
         expect(not any(thread.is_alive() for thread in threads), "a caller never got an answer")
         expect(victim not in scene.daemon.workers(), f"worker {victim} is still there")
         expect(not run.failed, f"{len(run.failed)} callers got an error; the first: {(run.failed or [''])[0]}")

@@ -22,10 +22,11 @@ use crate::{
     config::{Config, ConfigError},
     identity::Identity,
     pkcs11::{self, Health, Initialized, NewToken, PinSource},
-    server::{Server, ServerError, wait_for_tokens},
+    server::{LAST_START, Server, ServerError, wait_for_tokens},
 };
 
 use directory::{CONFIG, Directory, SO_PIN, SOFTHSM, USER_PIN};
+use samples::Skipped;
 use screen::Screen;
 
 mod certificates;
@@ -119,13 +120,16 @@ pub enum DevError {
     #[error("{cause}; {option} 127.0.0.1:0 takes a free port")]
     Port {
         /// What the server said.
-        cause: ServerError,
+        cause: Box<ServerError>,
         /// The option that helps.
         option: &'static str,
     },
+    /// Ctrl-C, before it served.
+    #[error("interrupted; the same command goes on from here")]
+    Interrupted,
     /// The daemon.
     #[error(transparent)]
-    Server(#[from] ServerError),
+    Server(Box<ServerError>),
     /// The command to run.
     #[error("{command:?} can't be run: {cause}")]
     Command {
@@ -134,6 +138,12 @@ pub enum DevError {
         /// Why not.
         cause: io::Error,
     },
+}
+
+impl From<ServerError> for DevError {
+    fn from(error: ServerError) -> Self {
+        Self::Server(Box::new(error))
+    }
 }
 
 /// Sets up what is missing, says what is there, and serves until Ctrl-C or until the command has ended.
@@ -147,7 +157,10 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
     check_loopback("--admin-address", options.admin_address)?;
     let directory = Directory::open(&options.directory, options.reset)?;
     let (config, news) = prepare(&directory, &options, executable).await?;
-    let (grpc_wanted, admin_wanted) = (config.server.address, config.admin.as_ref().map(|admin| admin.address));
+    let (grpc_wanted, admin_wanted) = (
+        config.server.address,
+        config.admin.as_ref().map(|admin| admin.address),
+    );
     let server = Server::bind(config, executable.to_owned())
         .await
         .map_err(|error| port(error, grpc_wanted, admin_wanted))?;
@@ -157,19 +170,19 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
     };
     let address = server.address().map_err(failed)?;
     directory.say_who(address).map_err(failed)?;
-    if !wait_for_tokens(server.signer(), FIRST_START).await {
-        return Err(token_failed(&directory, why_down(&server)));
-    }
-    let identity = app_a(&directory).map_err(failed)?;
-    let skipped = samples::ensure(server.signer(), &identity).await;
-    for name in certificates::CLIENTS {
-        let text = files::client(directory.path(), address, name);
-        directory::write_private(&directory.file(&format!("client-{name}.env")), text)
-            .map_err(failed)?;
-    }
-    let text = files::client(directory.path(), address, certificates::CLIENTS[0]);
-    directory::write_private(&directory.file("client.env"), text).map_err(failed)?;
-
+    let state = directory.file("state");
+    // Until the daemon serves nobody listens for Ctrl-C but this.
+    let ready = tokio::select! {
+        ready = furnish(&directory, &server, address) => ready,
+        () = interrupted() => Err(DevError::Interrupted),
+    };
+    let skipped = match ready {
+        Ok(skipped) => skipped,
+        Err(error) => {
+            pkcs11::let_none_start(&state, LAST_START).await;
+            return Err(error);
+        }
+    };
     let screen = Screen::new(&directory, &options, news);
     if options.command.is_empty() {
         screen.welcome(&server, address, &skipped);
@@ -178,7 +191,13 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
         return Ok(0);
     }
     screen.short_welcome(address, &skipped);
-    let child = start(&options.command, &directory, address)?;
+    let child = match start(&options.command, &directory, address) {
+        Ok(child) => child,
+        Err(error) => {
+            pkcs11::let_none_start(&state, LAST_START).await;
+            return Err(error);
+        }
+    };
     serve_for(server, child).await.map_err(|error| match error {
         Ended::Server(error) => error.into(),
         Ended::Wait(cause) => DevError::Command {
@@ -186,6 +205,45 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
             cause,
         },
     })
+}
+
+/// Everything that is made while the daemon has its token open and its port bound.
+async fn furnish(
+    directory: &Directory,
+    server: &Server,
+    address: SocketAddr,
+) -> Result<Vec<Skipped>, DevError> {
+    if !wait_for_tokens(server.signer(), FIRST_START).await {
+        return Err(token_failed(directory, why_down(server)));
+    }
+    let failed = |cause| DevError::Directory {
+        path: directory.path().to_owned(),
+        cause,
+    };
+    let identity = app_a(directory).map_err(failed)?;
+    let skipped = samples::ensure(server.signer(), &identity).await;
+    let named = certificates::CLIENTS.map(|name| (format!("client-{name}.env"), name));
+    let usual = ("client.env".to_owned(), certificates::CLIENTS[0]);
+    for (file, name) in named.into_iter().chain([usual]) {
+        let text = files::client(directory.path(), address, name);
+        directory::write_private(&directory.file(&file), text).map_err(failed)?;
+    }
+    Ok(skipped)
+}
+
+/// Ctrl-C, or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 /// What of the directory is new.
@@ -244,7 +302,10 @@ async fn prepare(
             *path = directory.file(SOFTHSM).display().to_string();
         }
     }
-    let token = config.tokens.first().expect("a checked configuration has one");
+    let token = config
+        .tokens
+        .first()
+        .expect("a checked configuration has one");
     let wanted = NewToken {
         module: token.module.clone(),
         label: files::TOKEN_LABEL.to_owned(),
@@ -281,14 +342,14 @@ fn check_loopback(option: &'static str, address: Option<SocketAddr>) -> Result<(
 fn port(error: ServerError, grpc: SocketAddr, admin: Option<SocketAddr>) -> DevError {
     match &error {
         ServerError::Listen { address, .. } if *address == grpc => DevError::Port {
-            cause: error,
+            cause: Box::new(error),
             option: "--address",
         },
         ServerError::Listen { address, .. } if Some(*address) == admin => DevError::Port {
-            cause: error,
+            cause: Box::new(error),
             option: "--admin-address",
         },
-        _ => DevError::Server(error),
+        _ => error.into(),
     }
 }
 

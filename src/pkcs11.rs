@@ -33,7 +33,7 @@ pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
-pub use worker::run as run_worker;
+pub use worker::{let_none_start, run as run_worker};
 
 use pool::{Pool, Repeat, Worker};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};

@@ -4,7 +4,10 @@
 //! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
 //! gives is moved into the token's call. Bad content stops before the token is asked.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -34,6 +37,7 @@ mod message;
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    denials: AtomicU64,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -108,6 +112,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            denials: AtomicU64::new(0),
         }
     }
 
@@ -119,6 +124,11 @@ impl Signer {
     /// The policy in force.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// How many requests the policy has denied.
+    pub fn denials(&self) -> u64 {
+        self.denials.load(Ordering::Relaxed)
     }
 
     /// Puts another policy in force, for the next request.
@@ -222,12 +232,12 @@ impl Signer {
                 .filter(|permit| *permit.key() == facts.version)
             {
                 Some(permit) => permit,
-                None => self.policy.load().authorize(
+                None => self.authorized(self.policy.load().authorize(
                     &call.identity,
                     &facts.version,
                     Operation::Verify,
                     algorithm,
-                )?,
+                ))?,
             };
             if verified(
                 &found.token,
@@ -344,6 +354,7 @@ impl Signer {
                 Ok(permit)
             }
             Err(denied) => {
+                self.denials.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     client.id = %denied.identity().name(),
                     operation = %denied.asked().operation,

@@ -3,6 +3,9 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+# Before Python 3.10 a program that is started inherits what gRPC does on a fork, and may fail of it.
+export GRPC_ENABLE_FORK_SUPPORT=0
+
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 broken=()

@@ -1,14 +1,8 @@
 //! The daemon: `serve`, `check`, `dev`, and the workers that it starts itself.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io::Write, net::SocketAddr, path::PathBuf, process::ExitCode};
 
-use chancery::{
-    config::Config,
-    dev, pkcs11,
-    server::{Server, open_tokens, wait_for_tokens},
-    signer::Signer,
-    telemetry,
-};
+use chancery::{check::Report, config::Config, dev, pkcs11, server::Server, telemetry};
 use clap::{Parser, Subcommand};
 use tokio_util::sync::CancellationToken;
 
@@ -28,11 +22,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Load the configuration, open the tokens, show what is there, and exit.
+    /// Load the configuration, open the tokens, show what is there; exit with 1 if the daemon would not do what
+    /// the configuration says.
     Check {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Print the report as JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Start a daemon to try things with: a SoftHSM token, certificates, sample keys, all in one directory.
     Dev(DevArguments),
@@ -85,7 +83,7 @@ fn main() -> ExitCode {
             Err(error) => finish(Err(error)),
         },
         Command::Serve { config } => finish(load(&config).and_then(serve)),
-        Command::Check { config } => finish(load(&config).and_then(check)),
+        Command::Check { config, json } => finish(check(&config, json)),
     }
 }
 
@@ -140,19 +138,34 @@ fn try_out(arguments: DevArguments) -> Result<u8, String> {
     })
 }
 
-fn check(mut config: Config) -> Result<(), String> {
-    runtime(1)?.block_on(async {
-        let tokens = open_tokens(&config, &executable()?);
-        let policy = chancery::config::load_policy(&config.policy_file)
-            .map_err(|error| error.to_string())?;
-        let signer = Signer::new(tokens, std::mem::replace(&mut config.policy, policy));
-        let up = wait_for_tokens(&signer, std::time::Duration::from_secs(60)).await;
-        if up {
-            Ok(())
-        } else {
-            Err("a token is not available; see above".to_owned())
+fn check(path: &std::path::Path, json: bool) -> Result<(), String> {
+    // What it would say is in the report.
+    telemetry::start(&telemetry::Config {
+        format: None,
+        filter: Some("off".to_owned()),
+    })?;
+    let report = match Config::load(path) {
+        Ok(config) => {
+            let report = async { Ok::<_, String>(Report::of(config, &executable()?).await) };
+            runtime(1)?.block_on(report)?
         }
-    })
+        Err(error) if json => Report::unreadable(error.to_string()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let text = if json {
+        let report = serde_json::json!({ "ok": report.is_good(), "report": report });
+        format!("{report:#}\n")
+    } else {
+        report.to_string()
+    };
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| format!("the report can't be written: {error}"))?;
+    if report.is_good() {
+        Ok(())
+    } else {
+        Err("the daemon would not do what this configuration says".to_owned())
+    }
 }
 
 fn executable() -> Result<PathBuf, String> {

@@ -234,14 +234,20 @@ mod tests {
         first.say_who("127.0.0.1:7443".parse().unwrap()).unwrap();
         let error = Directory::open(&path, true).err().unwrap().to_string();
         assert!(
-            error.contains(&format!("process {}, on 127.0.0.1:7443", std::process::id())),
+            error.contains(&format!(
+                "process {}, on 127.0.0.1:7443",
+                std::process::id()
+            )),
             "{error}"
         );
         drop(first);
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         let error = Directory::open(&path, false).err().unwrap();
-        assert!(matches!(error, DevError::Open { mode: 0o755, .. }), "{error}");
+        assert!(
+            matches!(error, DevError::Open { mode: 0o755, .. }),
+            "{error}"
+        );
     }
 
     #[test]

@@ -135,7 +135,12 @@ mod tests {
                 .explain(&who, Some(&key), operation, Some(algorithm))
                 .allowed
         };
-        assert!(allowed("app-a", "demo-oaep", Operation::Decrypt, "RSA-OAEP-256"));
+        assert!(allowed(
+            "app-a",
+            "demo-oaep",
+            Operation::Decrypt,
+            "RSA-OAEP-256"
+        ));
         assert!(allowed("app-a", "new", Operation::Create, "ES384"));
         assert!(allowed("app-b", "demo-es256", Operation::Sign, "ES256"));
         assert!(!allowed("app-b", "demo-rs256", Operation::Sign, "RS256"));

@@ -28,7 +28,9 @@ fn missing() -> String {
     for (system, line) in INSTALL {
         text.push_str(&format!("  {system:22} {line}\n"));
     }
-    text.push_str("\nor name its module: --module PATH, a file such as libsofthsm2.so. Looked for:\n");
+    text.push_str(
+        "\nor name its module: --module PATH, a file such as libsofthsm2.so. Looked for:\n",
+    );
     for place in PLACES {
         text.push_str(&format!("  {}\n", Path::new(place).display()));
     }
@@ -64,7 +66,12 @@ mod tests {
     #[test]
     fn what_is_missing_comes_with_the_line_that_installs_it() {
         let text = missing();
-        for line in ["apt-get install softhsm2", "dnf install", "apk add", "brew install"] {
+        for line in [
+            "apt-get install softhsm2",
+            "dnf install",
+            "apk add",
+            "brew install",
+        ] {
             assert!(text.contains(line), "{text}");
         }
         let error = find(Some("/nowhere/module.so".into())).unwrap_err();

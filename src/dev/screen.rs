@@ -190,7 +190,12 @@ impl Screen {
 fn table(keys: &[std::sync::Arc<Key>]) -> String {
     let mut rows = vec![["KEY", "TYPE", "FOR", "ALGORITHMS"].map(str::to_owned)];
     rows.extend(keys.iter().map(|key| {
-        let algorithms: Vec<_> = key.usage.algorithms().iter().map(|one| one.name()).collect();
+        let algorithms: Vec<_> = key
+            .usage
+            .algorithms()
+            .iter()
+            .map(|one| one.name())
+            .collect();
         [
             key.name.to_string(),
             key.usage.key_type().to_string(),
@@ -290,7 +295,10 @@ mod tests {
         assert!(all.lines().last().unwrap().contains("--as app-b"), "{all}");
         assert!(!all.contains("CHANCERY_DEV"), "{all}");
         let few = screen("/a b").calls("./chancery", |name| name == SHARED);
-        assert!(!few.contains("demo-oaep") && !few.contains("demo-rs256"), "{few}");
+        assert!(
+            !few.contains("demo-oaep") && !few.contains("demo-rs256"),
+            "{few}"
+        );
         assert!(few.starts_with("export CHANCERY_DEV='/a b'\n"), "{few}");
     }
 }

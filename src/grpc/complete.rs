@@ -58,7 +58,12 @@ fn complete<R: Default>(response: Response<R>) -> Response<R> {
     let (code, reason) = match bare.code() {
         Code::Unimplemented => (Code::Unimplemented, "METHOD_UNKNOWN"),
         Code::OutOfRange | Code::ResourceExhausted => (Code::InvalidArgument, "REQUEST_TOO_LARGE"),
-        Code::Cancelled | Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::Cancelled if bare.message() == TIMEOUT => {
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+        }
+        // Reading from a connection that is lost is unknown to tonic; nobody reads this but the metrics.
+        Code::Cancelled | Code::Unknown => (Code::Cancelled, "CALLER_GONE"),
         Code::Internal | Code::InvalidArgument => (Code::InvalidArgument, "REQUEST_MALFORMED"),
         other => (other, "PROTOCOL_ERROR"),
     };
@@ -72,3 +77,6 @@ fn complete<R: Default>(response: Response<R>) -> Response<R> {
         .extend(response.into_parts().0.extensions);
     completed
 }
+
+/// What tonic answers at the deadline that the request named.
+const TIMEOUT: &str = "Timeout expired";

@@ -65,6 +65,7 @@ pub async fn initialize(
     command
         .arg0("chanceryd")
         .arg("initialize-token")
+        .process_group(0)
         .env_clear()
         .envs(environment)
         .stdin(Stdio::piped())
@@ -82,12 +83,8 @@ pub async fn initialize(
         .await
         .map_err(|_| format!("the module did not answer within {} s", PATIENCE.as_secs()))?
         .map_err(|error| format!("the process that initialises the token failed: {error}"))?;
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| {
-        Err(format!(
-            "the module {} crashed",
-            wanted.module.display()
-        ))
-    })
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| Err(format!("the module {} crashed", wanted.module.display())))
 }
 
 /// Does what standard input says. Never returns in the ordinary course.

@@ -6,10 +6,19 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod admin;
+mod check;
+mod cli;
+mod config;
+mod dev;
 mod fixtures;
-
 mod harness;
+mod http2;
 mod layering;
+mod lifecycle;
+mod mtls;
 mod no_lookup;
 mod pki;
+mod policy;
+mod requests;
 mod softhsm;
