@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 # `make demo DEMO_PROFILE=debug` builds faster and signs slower.
 DEMO_PROFILE ?= release
+# Such as `make bench BENCH_ARGUMENTS='--json figures.json --workers 1 --threads 2'`.
+BENCH_ARGUMENTS ?=
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 DEMO_VENV := $(TARGET)/demo-venv
 TEST_VENV := $(TARGET)/test-venv
@@ -30,7 +32,7 @@ test: install $(TEST_VENV)/complete
 	@TARGET=$(TARGET) PYTHON=$(TEST_VENV)/bin/python tests/run.sh
 
 bench: install
-	cargo bench --locked --bench cost
+	cargo bench --locked --bench cost -- $(BENCH_ARGUMENTS)
 
 lint: install
 	cargo fmt --all --check
