@@ -16,7 +16,10 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Mutex, watch},
+    time::{Instant, timeout_at},
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -33,7 +36,7 @@ pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
 pub use worker::run as run_worker;
 
-use pool::{Pool, Repeat, Worker};
+use pool::{Cause, Pool, Repeat, Worker};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 
 mod config;
@@ -55,6 +58,9 @@ pub struct Token {
     keys: Arc<ArcSwap<KeyTable>>,
     _follower: tokio::task::JoinHandle<()>,
     next_stream: AtomicU64,
+    /// Keys are made one after the other. Two at once might be twins, of which neither can be used; and SoftHSM 2.6
+    /// never shows a process that writes what another wrote at the same time.
+    creating: Mutex<()>,
 }
 
 /// Why the token gave no result.
@@ -159,6 +165,7 @@ impl Token {
             keys,
             _follower: follower,
             next_stream: AtomicU64::new(1),
+            creating: Mutex::default(),
         }
     }
 
@@ -175,6 +182,21 @@ impl Token {
     /// What is counted of it.
     pub fn counters(&self) -> &Counters {
         self.pool.counters()
+    }
+
+    /// Whether the token was ever seen: before that, that a key is not in the table says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Down`], if it was not.
+    pub fn known(&self) -> Result<(), TokenError> {
+        if self.facts() != TokenFacts::default() {
+            return Ok(());
+        }
+        Err(TokenError::Down(match &*self.health().borrow() {
+            Health::Down(why) => why.clone(),
+            Health::Starting | Health::Ready => "it is starting".to_owned(),
+        }))
     }
 
     /// What the token says of itself; empty before the first worker was up.
@@ -205,7 +227,11 @@ impl Token {
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
         let item = self.item(&permit, input)?;
-        match self.pool.run(&Request::Sign(vec![item]), deadline).await? {
+        let request = Request::Sign {
+            items: vec![item],
+            budget: self.budget(),
+        };
+        match self.pool.run(&request, deadline).await? {
             Reply::Signed(mut results) if results.len() == 1 => results
                 .swap_remove(0)
                 .map(serde_bytes::ByteBuf::into_vec)
@@ -241,27 +267,11 @@ impl Token {
             }
         }
         let jobs = frames.into_iter().map(|(indexes, frame)| async move {
-            (
-                indexes,
-                self.pool.run(&Request::Sign(frame), deadline).await,
-            )
+            let signed = self.sign_frame(frame, deadline).await;
+            indexes.into_iter().zip(signed)
         });
-        for (indexes, reply) in join_all(jobs).await {
-            match reply {
-                Ok(Reply::Signed(signed)) if signed.len() == indexes.len() => {
-                    for (index, one) in indexes.into_iter().zip(signed) {
-                        results[index] = one
-                            .map(serde_bytes::ByteBuf::into_vec)
-                            .map_err(TokenError::Fault);
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    for index in indexes {
-                        results[index] = Err(error.clone());
-                    }
-                }
-            }
+        for (index, result) in join_all(jobs).await.into_iter().flatten() {
+            results[index] = result;
         }
         results
     }
@@ -366,7 +376,7 @@ impl Token {
         let key = self.reference(permit.key())?;
         let request = Request::Wrap {
             key,
-            plain: plain.to_vec(),
+            plain: Zeroizing::new(plain.to_vec()),
         };
         self.bytes(&request, deadline)
             .await
@@ -417,7 +427,7 @@ impl Token {
             key,
             iv,
             aad,
-            plaintext,
+            plaintext: Zeroizing::new(plaintext),
         };
         self.bytes(&request, deadline)
             .await
@@ -453,6 +463,9 @@ impl Token {
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
         let name = permit.key().clone();
+        let _turn = timeout_at(deadline, self.creating.lock())
+            .await
+            .map_err(|_| TokenError::Deadline)?;
         let taken = self.keys.load();
         if taken.get(&name).is_some() || taken.why_unusable(&name).is_some() {
             return Err(TokenError::Exists(name));
@@ -467,11 +480,25 @@ impl Token {
             record: keys::record(&usage),
         };
         let limit = self.config.create_timeout;
+        let begun = self.pool.begin();
         let reply = self
             .pool
             .run_aside(&request, deadline, limit, Repeat::Never)
             .await?;
-        self.publish(reply)?;
+        match reply {
+            Reply::Inventory(inventory) => {
+                if !self.pool.publish(begun, Cause::Made, *inventory) {
+                    // The key is made, whatever comes of this.
+                    let _ = self.refresh().await;
+                }
+            }
+            // What is in the table is behind.
+            Reply::Exists => {
+                let _ = self.refresh().await;
+                return Err(TokenError::Exists(name));
+            }
+            _ => return Err(TokenError::Lost),
+        }
         // The table follows the listing in a task of its own; the caller shall see the key at once.
         let mut wait = self.pool.inventory();
         for _ in 0..FOLLOW_STEPS {
@@ -489,17 +516,22 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn refresh(&self) -> Result<(), TokenError> {
-        let deadline = Instant::now() + self.config.start_timeout;
-        let reply = self
-            .pool
-            .run_aside(
-                &Request::List,
-                deadline,
-                self.config.start_timeout,
-                Repeat::Once,
-            )
-            .await?;
-        self.publish(reply)
+        let limit = self.config.start_timeout;
+        let deadline = Instant::now() + limit;
+        loop {
+            let begun = self.pool.begin();
+            let reply = self
+                .pool
+                .run_aside(&Request::List, deadline, limit, Repeat::Once)
+                .await?;
+            let Reply::Inventory(inventory) = reply else {
+                return Err(TokenError::Lost);
+            };
+            // While keys are being made, each of them has it listed anyway.
+            if self.pool.publish(begun, Cause::Seen, *inventory) || Instant::now() > deadline {
+                return Ok(());
+            }
+        }
     }
 
     /// Does a known-answer operation in one worker.
@@ -515,14 +547,43 @@ impl Token {
             .map(drop)
     }
 
-    fn publish(&self, reply: Reply) -> Result<(), TokenError> {
-        match reply {
-            Reply::Inventory(inventory) => {
-                self.pool.publish(*inventory);
-                Ok(())
+    /// Signs the items of a frame, in as many goes as the token's pace makes of it.
+    async fn sign_frame(
+        &self,
+        mut items: Vec<SignItem>,
+        deadline: Instant,
+    ) -> Vec<Result<Vec<u8>, TokenError>> {
+        let mut results = Vec::with_capacity(items.len());
+        while !items.is_empty() {
+            let mut request = Request::Sign {
+                items,
+                budget: self.budget(),
+            };
+            let reply = self.pool.run(&request, deadline).await;
+            let Request::Sign { items: sent, .. } = &mut request else {
+                unreachable!("it was made above")
+            };
+            match reply {
+                Ok(Reply::Signed(signed)) if (1..=sent.len()).contains(&signed.len()) => {
+                    items = sent.split_off(signed.len());
+                    results.extend(signed.into_iter().map(|one| {
+                        one.map(serde_bytes::ByteBuf::into_vec)
+                            .map_err(TokenError::Fault)
+                    }));
+                }
+                other => {
+                    let error = other.err().unwrap_or(TokenError::Lost);
+                    results.resize(results.len() + sent.len(), Err(error));
+                    break;
+                }
             }
-            _ => Err(TokenError::Lost),
         }
+        results
+    }
+
+    /// The rest of the time is for the last item that was begun.
+    fn budget(&self) -> Duration {
+        self.config.operation_timeout / 2
     }
 
     async fn bytes(
@@ -531,7 +592,7 @@ impl Token {
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         match self.pool.run(request, deadline).await? {
-            Reply::Bytes(bytes) => Ok(Zeroizing::new(bytes)),
+            Reply::Bytes(bytes) => Ok(bytes),
             _ => Err(TokenError::Lost),
         }
     }
@@ -587,7 +648,7 @@ impl MacStream<'_> {
             })
             .await?
         {
-            Reply::Bytes(mac) => Ok(mac),
+            Reply::Bytes(mac) => Ok(mac.to_vec()),
             _ => Err(TokenError::Lost),
         }
     }

@@ -81,6 +81,10 @@ struct Shared {
     workers: Mutex<Vec<Arc<Worker>>>,
     health: watch::Sender<Health>,
     inventory: watch::Sender<Arc<Inventory>>,
+    /// How many keys were made so far: a listing that was begun before the last of them may lack it.
+    made: Mutex<u64>,
+    /// One worker starts at a time, so that its time to start is its own.
+    starting: tokio::sync::Mutex<()>,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
     counters: Counters,
@@ -94,6 +98,8 @@ struct Lane {
 /// One worker process, while it lives.
 pub(super) struct Worker {
     alive: AtomicBool,
+    /// Whether it has done anything well.
+    proved: AtomicBool,
     killed: Notify,
     side: tokio::sync::Mutex<UnixStream>,
 }
@@ -105,6 +111,19 @@ pub(super) enum Repeat {
     Once,
     /// It makes something: if its outcome is not known, that is said.
     Never,
+}
+
+/// When a listing was begun; see [`Pool::publish`].
+#[derive(Clone, Copy)]
+pub(super) struct Begun(u64);
+
+/// What a listing came with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A key was made, and is in it.
+    Made,
+    /// Somebody looked.
+    Seen,
 }
 
 /// Why a lane gave no reply.
@@ -126,6 +145,8 @@ impl Pool {
             workers: Mutex::default(),
             health: watch::Sender::new(Health::Starting),
             inventory: watch::Sender::default(),
+            made: Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
         });
@@ -261,9 +282,15 @@ impl Pool {
         }
     }
 
-    /// Publishes a listing that a job brought back.
-    pub(super) fn publish(&self, inventory: Inventory) {
-        self.shared.inventory.send_replace(Arc::new(inventory));
+    /// To be taken before a listing is asked for.
+    pub(super) fn begin(&self) -> Begun {
+        self.shared.begin()
+    }
+
+    /// Publishes a listing that a job brought back, unless another key was made meanwhile: then it is out of
+    /// date, another is to be made, and `false` is the answer.
+    pub(super) fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
+        self.shared.publish(begun, cause, inventory)
     }
 }
 
@@ -336,11 +363,60 @@ impl Shared {
     }
 
     fn release(&self, lane: Lane) {
-        self.lanes
+        let mut lanes = self.lanes.lock().expect("nothing panics while holding it");
+        // Looked at under the lock: what comes after `forget` would stay for good.
+        if lane.worker.alive.load(Ordering::Acquire) {
+            lanes.push(lane);
+            drop(lanes);
+            self.free.add_permits(1);
+        }
+    }
+
+    /// Takes back the lanes of a worker that is dead: those at the bottom of the pile may never be asked for.
+    fn forget(&self, worker: &Arc<Worker>) {
+        let gone: Vec<Lane> = self
+            .lanes
             .lock()
             .expect("nothing panics while holding it")
-            .push(lane);
-        self.free.add_permits(1);
+            .extract_if(.., |lane| Arc::ptr_eq(&lane.worker, worker))
+            .collect();
+        // Where fewer places are free, as many jobs have one and are about to find no lane with it; they ask
+        // again.
+        self.free.forget_permits(gone.len());
+        self.workers
+            .lock()
+            .expect("nothing panics while holding it")
+            .retain(|other| !Arc::ptr_eq(other, worker));
+    }
+
+    fn begin(&self) -> Begun {
+        Begun(*self.made.lock().expect("nothing panics while holding it"))
+    }
+
+    fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
+        let mut made = self.made.lock().expect("nothing panics while holding it");
+        let current = *made == begun.0;
+        if cause == Cause::Made {
+            *made += 1;
+        }
+        if current {
+            self.inventory.send_replace(Arc::new(inventory));
+        }
+        current
+    }
+
+    /// Something went well: so the token is not down, whatever was thought.
+    fn went_well(&self, worker: &Worker) {
+        worker.proved.store(true, Ordering::Relaxed);
+        if self.device_failures.swap(0, Ordering::Relaxed) > 0 {
+            self.health.send_if_modified(|health| {
+                let down = matches!(health, Health::Down(_));
+                if down {
+                    *health = Health::Ready;
+                }
+                down
+            });
+        }
     }
 
     /// Decides what a reply says of the worker that gave it; a bad one is ended here.
@@ -364,10 +440,10 @@ impl Shared {
                 .iter()
                 .filter_map(|result| result.as_ref().err())
                 .max_by_key(|fault| fault.gravity()),
-            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Done => None,
+            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Exists | Reply::Done => None,
         };
         let Some(fault) = worst.cloned() else {
-            self.device_failures.store(0, Ordering::Relaxed);
+            self.went_well(worker);
             return Verdict::Answer(reply);
         };
         match fault.treatment {
@@ -460,7 +536,11 @@ async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Res
 async fn supervise(shared: Arc<Shared>, number: usize) {
     let mut failures = 0_u32;
     loop {
-        match spawn(&shared).await {
+        let turn = shared.starting.lock().await;
+        let begun = shared.begin();
+        let spawned = spawn(&shared).await;
+        drop(turn);
+        match spawned {
             Ok(Spawned {
                 mut child,
                 control,
@@ -473,7 +553,8 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                     .worker_starts
                     .fetch_add(1, Ordering::Relaxed);
                 tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
-                shared.inventory.send_replace(Arc::new(inventory));
+                // One that is out of date says nothing that is not known better.
+                shared.publish(begun, Cause::Seen, inventory);
                 shared
                     .workers
                     .lock()
@@ -488,22 +569,23 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                 shared.health.send_replace(Health::Ready);
                 let came_up = Instant::now();
                 tokio::select! {
-                    _ = child.wait() => {
-                        tracing::warn!(token = %shared.config.name, worker = number, "worker died");
-                    }
+                    _ = child.wait() => {}
                     () = worker.killed.notified() => {}
                 }
                 worker.alive.store(false, Ordering::Release);
+                shared.forget(&worker);
                 shared
                     .counters
                     .worker_losses
                     .fetch_add(1, Ordering::Relaxed);
                 // Already dead, or about to be; either is what is wanted.
                 let _ = child.start_kill();
-                let _ = child.wait().await;
+                let status = child.wait().await.ok();
                 drop(control);
-                // One that lived for a while is replaced at once.
-                failures = if came_up.elapsed() > STEADY {
+                tracing::warn!(token = %shared.config.name, worker = number, status = status.map(tracing::field::display), "worker ended");
+                // One that lived for a while or did some good is replaced at once.
+                let good = worker.proved.load(Ordering::Relaxed);
+                failures = if good || came_up.elapsed() > STEADY {
                     0
                 } else {
                     failures.saturating_add(1)
@@ -615,7 +697,11 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
     let inventory = match timeout(config.start_timeout, started).await {
         Ok(Ok(started)) => started?,
         Ok(Err(_)) => {
-            let status = child.wait().await.map_err(failed)?;
+            // One that does not die of it is killed when `child` goes.
+            let status = match timeout(DYING, child.wait()).await {
+                Ok(status) => status.map_err(failed)?.to_string(),
+                Err(_) => "it said something that is not understood".to_owned(),
+            };
             return Err(failed(io::Error::other(format!(
                 "it died before it was ready ({status}); the module may have crashed"
             ))));
@@ -630,6 +716,7 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
     let side = ours.pop().expect("one lane more than threads was made");
     let worker = Arc::new(Worker {
         alive: AtomicBool::new(true),
+        proved: AtomicBool::new(false),
         killed: Notify::new(),
         side: tokio::sync::Mutex::new(side),
     });
@@ -663,6 +750,9 @@ const DOWN_AFTER: usize = 3;
 
 /// A worker that lived so long did not die of its start.
 const STEADY: Duration = Duration::from_secs(2);
+
+/// After so long a worker that closed its socket is dead.
+const DYING: Duration = Duration::from_secs(1);
 
 /// The rest of the environment is the daemon's own business.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "TZ", "RUST_LOG", "CREDENTIALS_DIRECTORY"];

@@ -10,6 +10,7 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
         unix::net::UnixStream,
     },
     path::Path,
@@ -31,6 +32,7 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags},
     process::{DumpableBehavior, Resource, Rlimit, Signal},
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     errors::{Fault, Treatment, Work},
@@ -153,7 +155,7 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
         cause: error.to_string(),
     })?;
     // SoftHSM 2.6 fails half the time when several processes start and log in at once.
-    let lock = lock(&setup.state_directory).map_err(|error| {
+    let lock = lock(&setup.state_directory, &setup.module).map_err(|error| {
         StartError::Token(Fault::new(
             Treatment::Configuration,
             "start lock",
@@ -172,12 +174,14 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
     Module::new(pkcs11, slot, facts, capabilities, pinned).map_err(StartError::Token)
 }
 
-fn lock(directory: &Path) -> io::Result<File> {
+/// One for each module, so that one that hangs holds up no other.
+fn lock(directory: &Path, module: &Path) -> io::Result<File> {
+    let module = hex::encode(Sha256::digest(module.as_os_str().as_bytes()));
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(directory.join("start.lock"))?;
+        .open(directory.join(format!("start-{}.lock", &module[..16])))?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
 }
@@ -186,8 +190,17 @@ fn lock(directory: &Path) -> io::Result<File> {
 pub(super) fn select(pkcs11: &Pkcs11, wanted: &Selector) -> Result<(Slot, TokenInfo), StartError> {
     let mut fitting = Vec::new();
     let mut present = Vec::new();
+    let mut unreadable = None;
     for slot in pkcs11.get_slots_with_token().map_err(token)? {
-        let info = pkcs11.get_token_info(slot).map_err(token)?;
+        let info = match pkcs11.get_token_info(slot) {
+            Ok(info) => info,
+            // Another token of the same module may be broken, or just now be written to.
+            Err(error) => {
+                present.push("one that can't be read".to_owned());
+                unreadable = Some(error);
+                continue;
+            }
+        };
         if !info.token_initialized() {
             continue;
         }
@@ -213,13 +226,14 @@ pub(super) fn select(pkcs11: &Pkcs11, wanted: &Selector) -> Result<(Slot, TokenI
     } else {
         present.join(", ")
     };
-    match fitting.len() {
-        1 => Ok(fitting.swap_remove(0)),
-        0 => Err(StartError::Absent {
+    match (fitting.len(), unreadable) {
+        (1, _) => Ok(fitting.swap_remove(0)),
+        (0, Some(error)) => Err(token(error)),
+        (0, None) => Err(StartError::Absent {
             wanted: wanted.to_string(),
             present: shown,
         }),
-        count => Err(StartError::Ambiguous {
+        (count, _) => Err(StartError::Ambiguous {
             wanted: wanted.to_string(),
             count,
             present: shown,
@@ -250,6 +264,11 @@ fn log_in(
             mark: mark.path().display().to_string(),
         });
     }
+    // First a place to remember a refusal, then the try.
+    let place = mark.prepare().map_err(|error| StartError::NoMark {
+        mark: mark.path().display().to_string(),
+        cause: error.to_string(),
+    })?;
     let mut tries = 0;
     loop {
         tries += 1;
@@ -266,10 +285,13 @@ fn log_in(
                 | RvError::PinExpired,
                 _,
             )) => {
-                if let Err(error) = mark.set(&pin) {
+                if let Err(error) = mark.set(place, &pin) {
                     tracing::error!(%error, mark = %mark.path().display(), "the refused PIN can't be remembered");
                 }
                 return Err(StartError::PinRefused);
+            }
+            Err(Error::Pkcs11(RvError::PinLocked, _)) => {
+                return Err(StartError::PinAtRisk("is locked".to_owned()));
             }
             // What SoftHSM answers while another process is writing its token file; see the start lock,
             // which other programs do not take.
