@@ -62,9 +62,10 @@ impl Signer {
         let token = self.token(token.as_ref())?;
         // A name must mean one key, whichever token holds it.
         match self.find(&name) {
-            Err(Error::NoSuchKey(_)) => {}
+            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
             _ => return Err(Error::Token(crate::pkcs11::TokenError::Exists(name))),
         }
+        token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
             capabilities
