@@ -6,6 +6,7 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod faults;
 mod fixtures;
 mod harness;
 mod pki;
