@@ -169,6 +169,11 @@ impl Token {
         }
     }
 
+    /// To be called before the process ends: see to it that no worker is cut off in its log-in.
+    pub async fn stop(&self) {
+        self.pool.stop().await;
+    }
+
     /// Its name in the configuration.
     pub const fn name(&self) -> &KeyName {
         &self.config.name

@@ -203,6 +203,9 @@ impl Server {
             Ok(ended) => ended?,
             Err(_) => tracing::warn!("calls were still under way when the time to drain was over"),
         }
+        for token in signer.tokens() {
+            token.stop().await;
+        }
         tracing::info!("stopped");
         Ok(())
     }

@@ -86,6 +86,9 @@ fn check(mut config: Config) -> Result<(), String> {
             .map_err(|error| error.to_string())?;
         let signer = Signer::new(tokens, std::mem::replace(&mut config.policy, policy));
         let up = wait_for_tokens(&signer, std::time::Duration::from_secs(60)).await;
+        for token in signer.tokens() {
+            token.stop().await;
+        }
         if up {
             Ok(())
         } else {

@@ -85,6 +85,7 @@ struct Shared {
     made: Mutex<u64>,
     /// One worker starts at a time, so that its time to start is its own.
     starting: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
     counters: Counters,
@@ -147,6 +148,7 @@ impl Pool {
             inventory: watch::Sender::default(),
             made: Mutex::default(),
             starting: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
         });
@@ -280,6 +282,13 @@ impl Pool {
                 .map_err(|_| TokenError::Deadline)?
                 .map_err(|_| TokenError::Lost)?;
         }
+    }
+
+    /// Starts no more workers, and waits a little for one that is just starting: if it were killed while it logs
+    /// in, SoftHSM 2.6 would leave a token that can't be read any more.
+    pub(super) async fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = timeout(STARTING, self.shared.starting.lock()).await;
     }
 
     /// To be taken before a listing is asked for.
@@ -537,6 +546,9 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
     let mut failures = 0_u32;
     loop {
         let turn = shared.starting.lock().await;
+        if shared.stopping.load(Ordering::Acquire) {
+            return;
+        }
         let begun = shared.begin();
         let spawned = spawn(&shared).await;
         drop(turn);
@@ -750,6 +762,9 @@ const DOWN_AFTER: usize = 3;
 
 /// A worker that lived so long did not die of its start.
 const STEADY: Duration = Duration::from_secs(2);
+
+/// So long a worker that is starting is waited for when the daemon stops.
+const STARTING: Duration = Duration::from_secs(3);
 
 /// After so long a worker that closed its socket is dead.
 const DYING: Duration = Duration::from_secs(1);

@@ -59,6 +59,8 @@ impl Bench {
             seat.lines = lines.to_owned();
         });
         bench.create_payouts().await;
+        // A worker that is killed while it logs in may leave a SoftHSM token that nobody can read any more.
+        bench.whole(workers).await;
         bench
     }
 
