@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::{
     algorithm::{Algorithm, KeyType},
     config::Config,
-    pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token, let_none_start},
+    pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token},
     policy::{KeyPattern, Policy},
-    server::{LAST_START, open_tokens, wait_for_tokens},
+    server::{open_tokens, stop_tokens, wait_for_tokens},
     signer::Signer,
     tls::Endpoint,
 };
@@ -160,7 +160,7 @@ impl Report {
                 }
             }
         }
-        let_none_start(&config.state_directory, LAST_START).await;
+        stop_tokens(signer.tokens()).await;
         report
     }
 

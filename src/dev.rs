@@ -22,7 +22,7 @@ use crate::{
     config::{Config, ConfigError},
     identity::Identity,
     pkcs11::{self, Health, Initialized, NewToken, PinSource},
-    server::{LAST_START, Server, ServerError, wait_for_tokens},
+    server::{Server, ServerError, stop_tokens, wait_for_tokens},
 };
 
 use directory::{CONFIG, Directory, SO_PIN, SOFTHSM, USER_PIN};
@@ -170,7 +170,6 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
     };
     let address = server.address().map_err(failed)?;
     directory.say_who(address).map_err(failed)?;
-    let state = directory.file("state");
     // Until the daemon serves nobody listens for Ctrl-C but this.
     let ready = tokio::select! {
         ready = furnish(&directory, &server, address) => ready,
@@ -179,7 +178,7 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
     let skipped = match ready {
         Ok(skipped) => skipped,
         Err(error) => {
-            pkcs11::let_none_start(&state, LAST_START).await;
+            stop_tokens(server.signer().tokens()).await;
             return Err(error);
         }
     };
@@ -194,7 +193,7 @@ pub async fn run(options: Options, executable: &Path) -> Result<u8, DevError> {
     let child = match start(&options.command, &directory, address) {
         Ok(child) => child,
         Err(error) => {
-            pkcs11::let_none_start(&state, LAST_START).await;
+            stop_tokens(server.signer().tokens()).await;
             return Err(error);
         }
     };

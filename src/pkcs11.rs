@@ -10,13 +10,14 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::Instant,
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch},
+    time::{Instant, timeout_at},
 };
 use zeroize::Zeroizing;
 
@@ -33,9 +34,9 @@ pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
-pub use worker::{let_none_start, run as run_worker};
+pub use worker::run as run_worker;
 
-use pool::{Pool, Repeat, Worker};
+use pool::{Cause, Pool, Repeat, Worker};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 
 mod config;
@@ -58,6 +59,9 @@ pub struct Token {
     next_stream: AtomicU64,
     /// Each long MAC holds a session of the token while its chunks come.
     long_macs: Arc<Semaphore>,
+    /// Keys are made one after the other. Two at once might be twins, of which neither can be used; and SoftHSM 2.6
+    /// never shows a process that writes what another wrote at the same time.
+    creating: Mutex<()>,
 }
 
 /// Why the token gave no result.
@@ -159,7 +163,13 @@ impl Token {
             pool,
             next_stream: AtomicU64::new(1),
             long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
+            creating: Mutex::default(),
         }
+    }
+
+    /// To be called before the process ends: see to it that no worker is cut off in its log-in.
+    pub async fn stop(&self) {
+        self.pool.stop().await;
     }
 
     /// Its name in the configuration.
@@ -175,6 +185,21 @@ impl Token {
     /// What is counted of it.
     pub fn counters(&self) -> &Counters {
         self.pool.counters()
+    }
+
+    /// Whether the token was ever seen: before that, that a key is not in the table says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Down`], if it was not.
+    pub fn known(&self) -> Result<(), TokenError> {
+        if self.facts() != TokenFacts::default() {
+            return Ok(());
+        }
+        Err(TokenError::Down(match &*self.health().borrow() {
+            Health::Down(why) => why.clone(),
+            Health::Starting | Health::Ready => "it is starting".to_owned(),
+        }))
     }
 
     /// What the token says of itself; empty before the first worker was up.
@@ -205,7 +230,11 @@ impl Token {
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
         let item = self.item(&permit, input)?;
-        match self.pool.run(&Request::Sign(vec![item]), deadline).await? {
+        let request = Request::Sign {
+            items: vec![item],
+            budget: self.budget(),
+        };
+        match self.pool.run(&request, deadline).await? {
             Reply::Signed(mut results) if results.len() == 1 => results
                 .swap_remove(0)
                 .map(serde_bytes::ByteBuf::into_vec)
@@ -241,27 +270,11 @@ impl Token {
             }
         }
         let jobs = frames.into_iter().map(|(indexes, frame)| async move {
-            (
-                indexes,
-                self.pool.run(&Request::Sign(frame), deadline).await,
-            )
+            let signed = self.sign_frame(frame, deadline).await;
+            indexes.into_iter().zip(signed)
         });
-        for (indexes, reply) in join_all(jobs).await {
-            match reply {
-                Ok(Reply::Signed(signed)) if signed.len() == indexes.len() => {
-                    for (index, one) in indexes.into_iter().zip(signed) {
-                        results[index] = one
-                            .map(serde_bytes::ByteBuf::into_vec)
-                            .map_err(TokenError::Fault);
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    for index in indexes {
-                        results[index] = Err(error.clone());
-                    }
-                }
-            }
+        for (index, result) in join_all(jobs).await.into_iter().flatten() {
+            results[index] = result;
         }
         results
     }
@@ -377,7 +390,7 @@ impl Token {
         let key = self.reference(permit.key())?;
         let request = Request::Wrap {
             key,
-            plain: plain.to_vec(),
+            plain: Zeroizing::new(plain.to_vec()),
         };
         self.bytes(&request, deadline)
             .await
@@ -430,7 +443,7 @@ impl Token {
             key,
             iv,
             aad,
-            plaintext,
+            plaintext: Zeroizing::new(plaintext),
         };
         self.bytes(&request, deadline)
             .await
@@ -469,7 +482,7 @@ impl Token {
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
         let name = permit.key().clone();
-        let _listing = tokio::time::timeout_at(deadline, self.pool.listing())
+        let _turn = timeout_at(deadline, self.creating.lock())
             .await
             .map_err(|_| TokenError::Deadline)?;
         let taken = self.keys();
@@ -487,11 +500,25 @@ impl Token {
             record: keys::record(&usage),
         };
         let limit = self.config.create_timeout;
+        let begun = self.pool.begin();
         let reply = self
             .pool
             .run_aside(&request, deadline, limit, Repeat::Never)
             .await?;
-        self.publish(reply).await?;
+        match reply {
+            Reply::Inventory(inventory) => {
+                if !self.pool.publish(begun, Cause::Made, *inventory).await {
+                    // The key is made, whatever comes of this.
+                    let _ = self.refresh().await;
+                }
+            }
+            // What is in the table is behind.
+            Reply::Exists => {
+                let _ = self.refresh().await;
+                return Err(TokenError::Exists(name));
+            }
+            _ => return Err(TokenError::Lost),
+        }
         self.keys()
             .get(&name)
             .cloned()
@@ -504,18 +531,23 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn refresh(&self) -> Result<(), TokenError> {
-        let _listing = self.pool.listing().await;
-        let deadline = Instant::now() + self.config.start_timeout;
-        let reply = self
-            .pool
-            .run_aside(
-                &Request::List,
-                deadline,
-                self.config.start_timeout,
-                Repeat::Once,
-            )
-            .await?;
-        self.publish(reply).await
+        let limit = self.config.start_timeout;
+        let deadline = Instant::now() + limit;
+        loop {
+            let begun = self.pool.begin();
+            let reply = self
+                .pool
+                .run_aside(&Request::List, deadline, limit, Repeat::Once)
+                .await?;
+            let Reply::Inventory(inventory) = reply else {
+                return Err(TokenError::Lost);
+            };
+            // While keys are being made, each of them has it listed anyway.
+            if self.pool.publish(begun, Cause::Seen, *inventory).await || Instant::now() > deadline
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Does a known-answer operation in one worker.
@@ -531,14 +563,43 @@ impl Token {
             .map(drop)
     }
 
-    async fn publish(&self, reply: Reply) -> Result<(), TokenError> {
-        match reply {
-            Reply::Inventory(inventory) => {
-                self.pool.publish(*inventory).await;
-                Ok(())
+    /// Signs the items of a frame, in as many goes as the token's pace makes of it.
+    async fn sign_frame(
+        &self,
+        mut items: Vec<SignItem>,
+        deadline: Instant,
+    ) -> Vec<Result<Vec<u8>, TokenError>> {
+        let mut results = Vec::with_capacity(items.len());
+        while !items.is_empty() {
+            let mut request = Request::Sign {
+                items,
+                budget: self.budget(),
+            };
+            let reply = self.pool.run(&request, deadline).await;
+            let Request::Sign { items: sent, .. } = &mut request else {
+                unreachable!("it was made above")
+            };
+            match reply {
+                Ok(Reply::Signed(signed)) if (1..=sent.len()).contains(&signed.len()) => {
+                    items = sent.split_off(signed.len());
+                    results.extend(signed.into_iter().map(|one| {
+                        one.map(serde_bytes::ByteBuf::into_vec)
+                            .map_err(TokenError::Fault)
+                    }));
+                }
+                other => {
+                    let error = other.err().unwrap_or(TokenError::Lost);
+                    results.resize(results.len() + sent.len(), Err(error));
+                    break;
+                }
             }
-            _ => Err(TokenError::Lost),
         }
+        results
+    }
+
+    /// The rest of the time is for the last item that was begun.
+    fn budget(&self) -> Duration {
+        self.config.operation_timeout / 2
     }
 
     async fn bytes(
@@ -547,7 +608,7 @@ impl Token {
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         match self.pool.run(request, deadline).await? {
-            Reply::Bytes(bytes) => Ok(Zeroizing::new(bytes)),
+            Reply::Bytes(bytes) => Ok(bytes),
             _ => Err(TokenError::Lost),
         }
     }
@@ -613,7 +674,7 @@ impl MacStream {
             })
             .await?
         {
-            Reply::Bytes(mac) => Ok(mac),
+            Reply::Bytes(mac) => Ok(mac.to_vec()),
             _ => Err(TokenError::Lost),
         }
     }

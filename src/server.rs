@@ -15,7 +15,7 @@ use crate::{
     admin,
     config::{self, Config},
     grpc::{Calls, CompleteStatus, CountCalls, Services},
-    pkcs11::{self, Health, Token},
+    pkcs11::{Health, Token},
     proto,
     signer::Signer,
     tls::Endpoint,
@@ -249,11 +249,17 @@ impl Server {
                     })
             }
         };
-        pkcs11::let_none_start(&config.state_directory, LAST_START).await;
+        stop_tokens(signer.tokens()).await;
         ended?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Lets workers that are just starting finish, and no more start. To be called before a process that has opened
+/// tokens ends: a worker that is killed while it logs in can leave a SoftHSM token that nobody can read.
+pub async fn stop_tokens(tokens: &[Arc<Token>]) {
+    futures_util::future::join_all(tokens.iter().map(|token| token.stop())).await;
 }
 
 /// Waits until every token is up or known to be down, at most so long. Says whether all are up.
@@ -407,9 +413,6 @@ async fn stop_on_signal(stop: CancellationToken) {
 
 /// How long the ready line waits for tokens that are neither up nor known to be down.
 const FIRST_START: Duration = Duration::from_secs(30);
-
-/// How long the end waits for a worker that is starting.
-pub const LAST_START: Duration = Duration::from_secs(5);
 
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;

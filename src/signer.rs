@@ -337,7 +337,11 @@ impl Signer {
         }
         match (found.len(), unusable) {
             (1, None) => Ok(found.swap_remove(0)),
-            (0, None) => Err(Error::NoSuchKey(name.clone())),
+            (0, None) => {
+                // In a token that was never seen it may well be.
+                self.tokens.iter().try_for_each(|token| token.known())?;
+                Err(Error::NoSuchKey(name.clone()))
+            }
             (0, Some(why)) => Err(Error::Unusable {
                 key: name.clone(),
                 why,

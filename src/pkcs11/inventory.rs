@@ -11,7 +11,7 @@ use std::{
 };
 
 use cryptoki::{
-    error::Error,
+    error::{Error, RvError},
     object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle},
     session::Session,
 };
@@ -67,35 +67,22 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
     let mut secrets = Vec::new();
     let mut publics = Vec::new();
     for handle in session.find_objects(&[])? {
-        let object = Object::read(
-            session,
-            handle,
-            &[
-                AttributeType::Class,
-                AttributeType::Label,
-                AttributeType::Id,
-            ],
-        )?;
+        let object = match Object::whole(session, handle) {
+            Ok(object) => object,
+            // Other processes remove objects and write new ones while this one looks.
+            Err(Error::Pkcs11(
+                RvError::ObjectHandleInvalid | RvError::AttributeValueInvalid,
+                _,
+            )) => continue,
+            Err(error) => return Err(error),
+        };
         match object.class {
-            Some(ObjectClass::PRIVATE_KEY) => secrets.push(object.more(session, &PRIVATE)?),
-            Some(ObjectClass::SECRET_KEY) => secrets.push(object.more(session, &SECRET)?),
-            Some(ObjectClass::PUBLIC_KEY) => publics.push(object.more(session, &PUBLIC)?),
-            Some(ObjectClass::DATA) => {
-                let object =
-                    object.more(session, &[AttributeType::Application, AttributeType::Value])?;
-                if object
-                    .bytes
-                    .get(&AttributeType::Application)
-                    .map(Vec::as_slice)
-                    == Some(RECORD_APPLICATION)
-                {
-                    let value = object
-                        .bytes
-                        .get(&AttributeType::Value)
-                        .cloned()
-                        .unwrap_or_default();
-                    listing.records.insert(object.label(), value);
-                }
+            Some(ObjectClass::PRIVATE_KEY | ObjectClass::SECRET_KEY) => secrets.push(object),
+            Some(ObjectClass::PUBLIC_KEY) => publics.push(object),
+            Some(ObjectClass::DATA) if object.is_record() => {
+                let value = object.bytes.get(&AttributeType::Value);
+                let value = value.cloned().unwrap_or_default();
+                listing.records.insert(object.label(), value);
             }
             // Certificates and profiles are none of our business.
             _ => {}
@@ -148,12 +135,9 @@ struct Object {
 }
 
 impl Object {
-    fn read(
-        session: &Session,
-        handle: ObjectHandle,
-        wanted: &[AttributeType],
-    ) -> Result<Self, Error> {
-        let empty = Self {
+    /// All of it that its class makes worth asking for.
+    fn whole(session: &Session, handle: ObjectHandle) -> Result<Self, Error> {
+        let object = Self {
             handle,
             class: None,
             key_type: None,
@@ -161,7 +145,14 @@ impl Object {
             bytes: HashMap::new(),
             value_length: None,
         };
-        empty.more(session, wanted)
+        let object = object.more(session, &ANY)?;
+        match object.class {
+            Some(ObjectClass::PRIVATE_KEY) => object.more(session, &PRIVATE),
+            Some(ObjectClass::SECRET_KEY) => object.more(session, &SECRET),
+            Some(ObjectClass::PUBLIC_KEY) => object.more(session, &PUBLIC),
+            Some(ObjectClass::DATA) => object.more(session, &DATA),
+            _ => Ok(object),
+        }
     }
 
     fn more(mut self, session: &Session, wanted: &[AttributeType]) -> Result<Self, Error> {
@@ -198,6 +189,12 @@ impl Object {
             }
         }
         Ok(self)
+    }
+
+    /// Whether it is the record of a key of ours.
+    fn is_record(&self) -> bool {
+        let application = self.bytes.get(&AttributeType::Application);
+        application.map(Vec::as_slice) == Some(RECORD_APPLICATION)
     }
 
     fn label(&self) -> String {
@@ -388,6 +385,14 @@ const CKK_GENERIC_SECRET: u64 = 0x10;
 const CKK_SHA256_HMAC: u64 = 0x2b;
 const CKK_SHA384_HMAC: u64 = 0x2c;
 const CKK_SHA512_HMAC: u64 = 0x2d;
+
+const ANY: [AttributeType; 3] = [
+    AttributeType::Class,
+    AttributeType::Label,
+    AttributeType::Id,
+];
+
+const DATA: [AttributeType; 2] = [AttributeType::Application, AttributeType::Value];
 
 const PRIVATE: [AttributeType; 13] = [
     AttributeType::KeyType,

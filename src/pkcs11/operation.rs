@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, RwLock},
+    time::Instant,
 };
 
 use cryptoki::{
@@ -99,6 +100,15 @@ impl Module {
         }
     }
 
+    /// The handle of some key, if there is any.
+    fn any_handle(&self) -> Option<ObjectHandle> {
+        let handles = self
+            .handles
+            .read()
+            .expect("no lane panics: a panic ends the worker");
+        handles.values().next().map(|handle| handle.object)
+    }
+
     /// The handle for a key, if it is the key that the daemon means.
     fn handle(&self, key: &KeyReference) -> Option<Handle> {
         let handles = self
@@ -125,13 +135,16 @@ impl Lane {
     /// Does one job.
     pub(super) fn execute(&mut self, request: Request) -> Reply {
         let result = match request {
-            Request::Sign(items) => {
-                return Reply::Signed(
-                    items
-                        .into_iter()
-                        .map(|item| self.sign(item).map(ByteBuf::from))
-                        .collect(),
-                );
+            Request::Sign { items, budget } => {
+                let start = Instant::now();
+                let mut signed = Vec::with_capacity(items.len());
+                for item in items {
+                    if !signed.is_empty() && start.elapsed() > budget {
+                        break;
+                    }
+                    signed.push(self.sign(item).map(ByteBuf::from));
+                }
+                return Reply::Signed(signed);
             }
             Request::Decrypt {
                 key,
@@ -178,7 +191,8 @@ impl Lane {
             } => {
                 let allowed = self.allowed_mechanisms(&algorithms);
                 return match self.create(&version, key_type, flags, &allowed, record) {
-                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
+                    Ok(Some(inventory)) => Reply::Inventory(Box::new(inventory)),
+                    Ok(None) => Reply::Exists,
                     Err(fault) => Reply::Failed(fault),
                 };
             }
@@ -191,7 +205,7 @@ impl Lane {
             Request::Check => return done(self.check()),
         };
         match result {
-            Ok(bytes) => Reply::Bytes(bytes),
+            Ok(bytes) => Reply::Bytes(Zeroizing::new(bytes)),
             Err(fault) => Reply::Failed(fault),
         }
     }
@@ -405,7 +419,8 @@ impl Lane {
         allowed
     }
 
-    /// Makes a key: first its record, then the key, so that a key of ours is never without its limits.
+    /// Makes a key, unless it is there: first its record, then the key, so that a key of ours is never without
+    /// its limits.
     fn create(
         &mut self,
         version: &KeyVersion,
@@ -413,13 +428,26 @@ impl Lane {
         flags: Flags,
         allowed: &[MechanismType],
         record: Vec<u8>,
-    ) -> Result<Inventory, Fault> {
+    ) -> Result<Option<Inventory>, Fault> {
         let session = self
             .module
             .pkcs11
             .open_rw_session(self.module.slot)
             .map_err(ours)?;
         let label = version.to_string();
+        // Another program, or another daemon, may have made it since the last listing; two keys of one name
+        // are of no use to anybody. Version 1 may also go by the bare name.
+        for taken in [label.as_str(), version.key.as_str()] {
+            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
+                let template = [
+                    Attribute::Class(class),
+                    Attribute::Label(taken.as_bytes().to_vec()),
+                ];
+                if !session.find_objects(&template).map_err(ours)?.is_empty() {
+                    return Ok(None);
+                }
+            }
+        }
         // A record may be left from a creation that was cut short; there is no key for it, so it goes.
         let record_template = [
             Attribute::Class(ObjectClass::DATA),
@@ -443,23 +471,36 @@ impl Lane {
         }
         made?;
         let listing = inventory::list(&session).map_err(ours)?;
-        Ok(self.module.adopt(listing))
+        Ok(Some(self.module.adopt(listing)))
     }
 
     fn list(&mut self) -> Result<Inventory, Fault> {
         let module = Arc::clone(&self.module);
         let listing = self.with_session(Work::Ours, |session, _| inventory::list(session))?;
+        // A token that is away may look like one that is empty; a new worker will know.
+        if listing.handles.is_empty() && module.any_handle().is_some() {
+            return Err(Fault::new(
+                Treatment::Recycle,
+                "the listing of the token",
+                "no key at all, where there were some",
+            ));
+        }
         Ok(module.adopt(listing))
     }
 
-    /// A known answer (FIPS 180-4, SHA-256 of "abc"), where the token can; and that it is still logged in.
+    /// A known answer (FIPS 180-4, SHA-256 of "abc"), where the token can; that it is still logged in; and
+    /// that a key is still where it was, which neither of them says.
     fn check(&mut self) -> Result<(), Fault> {
+        let any_key = self.module.any_handle();
         let has_digest = self.module.capabilities.has(MechanismType::SHA256);
         self.with_session(Work::Ours, |session, _| {
             if has_digest
                 && session.digest(&Mechanism::Sha256, b"abc")? != Hash::Sha256.digest(b"abc")
             {
                 return Ok(Some("a wrong digest"));
+            }
+            if let Some(key) = any_key {
+                session.get_attributes(key, &[AttributeType::Label])?;
             }
             Ok(match session.get_session_info()?.session_state() {
                 SessionState::RoUser | SessionState::RwUser => None,

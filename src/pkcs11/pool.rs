@@ -85,12 +85,12 @@ struct Shared {
     /// The newest listing, and the keys that it makes. Replaced together, under `publishing`.
     listed: ArcSwap<Listed>,
     publishing: tokio::sync::Mutex<()>,
-    /// Held by a job that lists, from its start until its listing is in force: of two that overlap, each may
-    /// lack what the other made.
-    listing: tokio::sync::Mutex<()>,
-    /// How many listings of jobs have been put in force.
-    generation: AtomicU64,
     declarations: Arc<[Declaration]>,
+    /// How many keys were made so far: a listing that was begun before the last of them may lack it.
+    made: AtomicU64,
+    /// One worker starts at a time, so that its time to start is its own.
+    starting: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
     counters: Counters,
@@ -104,6 +104,8 @@ struct Lane {
 /// One worker process, while it lives.
 pub(super) struct Worker {
     alive: AtomicBool,
+    /// Whether it has done anything well.
+    proved: AtomicBool,
     killed: Notify,
     side: tokio::sync::Mutex<UnixStream>,
 }
@@ -115,6 +117,19 @@ pub(super) enum Repeat {
     Once,
     /// It makes something: if its outcome is not known, that is said.
     Never,
+}
+
+/// When a listing was begun; see [`Pool::publish`].
+#[derive(Clone, Copy)]
+pub(super) struct Begun(u64);
+
+/// What a listing came with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A key was made, and is in it.
+    Made,
+    /// Somebody looked.
+    Seen,
 }
 
 /// Why a lane gave no reply.
@@ -142,9 +157,10 @@ impl Pool {
             health: watch::Sender::new(Health::Starting),
             listed: ArcSwap::default(),
             publishing: tokio::sync::Mutex::default(),
-            listing: tokio::sync::Mutex::default(),
-            generation: AtomicU64::new(0),
             declarations: declarations.into(),
+            made: AtomicU64::new(0),
+            starting: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
         });
@@ -280,15 +296,22 @@ impl Pool {
         }
     }
 
-    /// To be held while a job lists the token, until its listing is published.
-    pub(super) async fn listing(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.shared.listing.lock().await
+    /// Starts no more workers, and waits a little for one that is just starting: if it were killed while it logs
+    /// in, SoftHSM 2.6 would leave a token that can't be read any more.
+    pub(super) async fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = timeout(STARTING, self.shared.starting.lock()).await;
     }
 
-    /// Puts a listing that a job brought back in force.
-    pub(super) async fn publish(&self, inventory: Inventory) {
-        self.shared.generation.fetch_add(1, Ordering::Relaxed);
-        self.shared.publish(inventory).await;
+    /// To be taken before a listing is asked for.
+    pub(super) fn begin(&self) -> Begun {
+        self.shared.begin()
+    }
+
+    /// Puts a listing that a job brought back in force, unless another key was made meanwhile: then it is out
+    /// of date, another is to be made, and `false` is the answer.
+    pub(super) async fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
+        self.shared.publish(begun, cause, inventory).await
     }
 }
 
@@ -330,10 +353,14 @@ pub(super) struct Listed {
 
 impl Shared {
     /// Makes the table of a listing, if it differs from the last, and puts both in force.
-    async fn publish(&self, inventory: Inventory) {
+    async fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
         let _order = self.publishing.lock().await;
-        if self.listed.load().inventory == inventory {
-            return;
+        let current = self.made.load(Ordering::Acquire) == begun.0;
+        if cause == Cause::Made {
+            self.made.fetch_add(1, Ordering::AcqRel);
+        }
+        if !current || self.listed.load().inventory == inventory {
+            return current;
         }
         let (token, declarations) = (self.config.name.clone(), Arc::clone(&self.declarations));
         // A thousand points on curves are checked: too long for a thread that serves the network.
@@ -343,7 +370,7 @@ impl Shared {
         });
         let Ok(listed) = made.await else {
             tracing::error!(token = %self.config.name, "the token's listing could not be read; the last one stays in force");
-            return;
+            return false;
         };
         let known = self.listed.load();
         let new = |problem: &&Problem| !known.keys.problems().contains(problem);
@@ -351,6 +378,7 @@ impl Shared {
             tracing::warn!(token = %self.config.name, label = problem.label, problem = problem.text, "an object in the token can't be served");
         }
         self.listed.store(Arc::new(listed));
+        true
     }
 
     async fn acquire(&self, deadline: Instant) -> Result<Lane, TokenError> {
@@ -392,11 +420,48 @@ impl Shared {
     }
 
     fn release(&self, lane: Lane) {
-        self.lanes
+        let mut lanes = self.lanes.lock().expect("nothing panics while holding it");
+        // Looked at under the lock: what comes after `forget` would stay for good.
+        if lane.worker.alive.load(Ordering::Acquire) {
+            lanes.push(lane);
+            drop(lanes);
+            self.free.add_permits(1);
+        }
+    }
+
+    /// Takes back the lanes of a worker that is dead: those at the bottom of the pile may never be asked for.
+    fn forget(&self, worker: &Arc<Worker>) {
+        let gone: Vec<Lane> = self
+            .lanes
             .lock()
             .expect("nothing panics while holding it")
-            .push(lane);
-        self.free.add_permits(1);
+            .extract_if(.., |lane| Arc::ptr_eq(&lane.worker, worker))
+            .collect();
+        // Where fewer places are free, as many jobs have one and are about to find no lane with it; they ask
+        // again.
+        self.free.forget_permits(gone.len());
+        self.workers
+            .lock()
+            .expect("nothing panics while holding it")
+            .retain(|other| !Arc::ptr_eq(other, worker));
+    }
+
+    fn begin(&self) -> Begun {
+        Begun(self.made.load(Ordering::Acquire))
+    }
+
+    /// Something went well: so the token is not down, whatever was thought.
+    fn went_well(&self, worker: &Worker) {
+        worker.proved.store(true, Ordering::Relaxed);
+        if self.device_failures.swap(0, Ordering::Relaxed) > 0 {
+            self.health.send_if_modified(|health| {
+                let down = matches!(health, Health::Down(_));
+                if down {
+                    *health = Health::Ready;
+                }
+                down
+            });
+        }
     }
 
     /// Decides what a reply says of the worker that gave it; a bad one is ended here.
@@ -420,10 +485,10 @@ impl Shared {
                 .iter()
                 .filter_map(|result| result.as_ref().err())
                 .max_by_key(|fault| fault.gravity()),
-            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Done => None,
+            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Exists | Reply::Done => None,
         };
         let Some(fault) = worst.cloned() else {
-            self.device_failures.store(0, Ordering::Relaxed);
+            self.went_well(worker);
             return Verdict::Answer(reply);
         };
         match fault.treatment {
@@ -541,8 +606,14 @@ const FIRST_READ: usize = 1024;
 async fn supervise(shared: Arc<Shared>, number: usize) {
     let mut failures = 0_u32;
     loop {
-        let generation = shared.generation.load(Ordering::Relaxed);
-        match spawn(&shared).await {
+        let turn = shared.starting.lock().await;
+        if shared.stopping.load(Ordering::Acquire) {
+            return;
+        }
+        let begun = shared.begin();
+        let spawned = spawn(&shared).await;
+        drop(turn);
+        match spawned {
             Ok(Spawned {
                 mut child,
                 control,
@@ -555,10 +626,8 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                     .worker_starts
                     .fetch_add(1, Ordering::Relaxed);
                 tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
-                // A key may have been made meanwhile, which this listing lacks.
-                if shared.generation.load(Ordering::Relaxed) == generation {
-                    shared.publish(inventory).await;
-                }
+                // One that is out of date says nothing that is not known better.
+                shared.publish(begun, Cause::Seen, inventory).await;
                 shared
                     .workers
                     .lock()
@@ -573,22 +642,23 @@ async fn supervise(shared: Arc<Shared>, number: usize) {
                 shared.health.send_replace(Health::Ready);
                 let came_up = Instant::now();
                 tokio::select! {
-                    _ = child.wait() => {
-                        tracing::warn!(token = %shared.config.name, worker = number, "worker died");
-                    }
+                    _ = child.wait() => {}
                     () = worker.killed.notified() => {}
                 }
                 worker.alive.store(false, Ordering::Release);
+                shared.forget(&worker);
                 shared
                     .counters
                     .worker_losses
                     .fetch_add(1, Ordering::Relaxed);
                 // Already dead, or about to be; either is what is wanted.
                 let _ = child.start_kill();
-                let _ = child.wait().await;
+                let status = child.wait().await.ok();
                 drop(control);
-                // One that lived for a while is replaced at once.
-                failures = if came_up.elapsed() > STEADY {
+                tracing::warn!(token = %shared.config.name, worker = number, status = status.map(tracing::field::display), "worker ended");
+                // One that lived for a while or did some good is replaced at once.
+                let good = worker.proved.load(Ordering::Relaxed);
+                failures = if good || came_up.elapsed() > STEADY {
                     0
                 } else {
                     failures.saturating_add(1)
@@ -702,7 +772,11 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
     let inventory = match timeout(config.start_timeout, started).await {
         Ok(Ok(started)) => started?,
         Ok(Err(_)) => {
-            let status = child.wait().await.map_err(failed)?;
+            // One that does not die of it is killed when `child` goes.
+            let status = match timeout(DYING, child.wait()).await {
+                Ok(status) => status.map_err(failed)?.to_string(),
+                Err(_) => "it said something that is not understood".to_owned(),
+            };
             return Err(failed(io::Error::other(format!(
                 "it died before it was ready ({status}); the module may have crashed"
             ))));
@@ -717,6 +791,7 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
     let side = ours.pop().expect("one lane more than threads was made");
     let worker = Arc::new(Worker {
         alive: AtomicBool::new(true),
+        proved: AtomicBool::new(false),
         killed: Notify::new(),
         side: tokio::sync::Mutex::new(side),
     });
@@ -750,6 +825,12 @@ const DOWN_AFTER: usize = 3;
 
 /// A worker that lived so long did not die of its start.
 const STEADY: Duration = Duration::from_secs(2);
+
+/// So long a worker that is starting is waited for when the daemon stops.
+const STARTING: Duration = Duration::from_secs(3);
+
+/// After so long a worker that closed its socket is dead.
+const DYING: Duration = Duration::from_secs(1);
 
 /// The rest of the environment is the daemon's own business.
 const PASSED_ON: [&str; 5] = ["PATH", "HOME", "TZ", "RUST_LOG", "CREDENTIALS_DIRECTORY"];

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::{errors::Fault, pin::PinSource};
+use super::{
+    errors::{Fault, Treatment},
+    pin::PinSource,
+};
 use crate::{
     algorithm::{Algorithm, Curve, Hash, KeyType},
     key::KeyVersion,
@@ -100,6 +103,16 @@ pub enum StartError {
         /// The file that remembers it.
         mark: String,
     },
+    /// The PIN was not tried, since it could not be remembered if it were refused.
+    #[error(
+        "the PIN is not tried, since that it was refused could not be remembered: {mark}: {cause}; check `state_directory`"
+    )]
+    NoMark {
+        /// The file that would remember it.
+        mark: String,
+        /// Why it can't be written.
+        cause: String,
+    },
     /// The token says that its user PIN is locked, or has one try left.
     #[error(
         "the token says that its user PIN {0}; log in once with the token's own tool, then start again"
@@ -111,15 +124,17 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether trying again soon could help.
-    pub(super) const fn is_about_the_pin(&self) -> bool {
-        matches!(
-            self,
+    /// Whether trying again soon can do no good, and may do harm.
+    pub(super) fn is_about_the_pin(&self) -> bool {
+        match self {
             Self::PinSource(_)
-                | Self::PinRefused
-                | Self::PinRefusedBefore { .. }
-                | Self::PinAtRisk(_)
-        )
+            | Self::PinRefused
+            | Self::PinRefusedBefore { .. }
+            | Self::NoMark { .. }
+            | Self::PinAtRisk(_) => true,
+            Self::Token(fault) => fault.treatment == Treatment::Pin && fault.function == "C_Login",
+            Self::Module { .. } | Self::Absent { .. } | Self::Ambiguous { .. } => false,
+        }
     }
 }
 
@@ -286,7 +301,11 @@ pub(super) struct SignItem {
 /// A job.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Request {
-    Sign(Vec<SignItem>),
+    /// As many as can be begun in this time, at least the first: an answer that comes late looks like a hang.
+    Sign {
+        items: Vec<SignItem>,
+        budget: Duration,
+    },
     Decrypt {
         key: KeyReference,
         with: DecryptWith,
@@ -306,8 +325,8 @@ pub(super) enum Request {
     },
     Wrap {
         key: KeyReference,
-        #[serde(with = "serde_bytes")]
-        plain: Vec<u8>,
+        #[serde(with = "wiped")]
+        plain: Zeroizing<Vec<u8>>,
     },
     /// AES-GCM with a 16-byte tag behind the ciphertext.
     Open {
@@ -323,8 +342,8 @@ pub(super) enum Request {
         iv: [u8; 12],
         #[serde(with = "serde_bytes")]
         aad: Vec<u8>,
-        #[serde(with = "serde_bytes")]
-        plaintext: Vec<u8>,
+        #[serde(with = "wiped")]
+        plaintext: Zeroizing<Vec<u8>>,
     },
     MacStart {
         stream: u64,
@@ -362,9 +381,12 @@ pub(super) enum Request {
 /// The answer to a job.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Reply {
+    /// Of the first so many items, in order.
     Signed(Vec<Result<serde_bytes::ByteBuf, Fault>>),
-    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    Bytes(#[serde(with = "wiped")] Zeroizing<Vec<u8>>),
     Inventory(Box<Inventory>),
+    /// A key of the name that was to be made is in the token already.
+    Exists,
     Done,
     Failed(Fault),
 }
@@ -374,8 +396,11 @@ pub(super) const PREFIX: usize = 4;
 
 /// Puts a length before the body.
 pub(super) fn encode<T: Serialize>(value: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    let frame = postcard::to_extend(value, vec![0; PREFIX]).map_err(io::Error::other)?;
-    let mut frame = Zeroizing::new(frame);
+    // Made large enough at once: a vector that grows leaves copies of what it held behind.
+    let size = postcard::experimental::serialized_size(value).map_err(io::Error::other)?;
+    let mut frame = Vec::with_capacity(PREFIX + size);
+    frame.resize(PREFIX, 0);
+    let mut frame = Zeroizing::new(postcard::to_extend(value, frame).map_err(io::Error::other)?);
     let length = u32::try_from(frame.len() - PREFIX)
         .ok()
         .filter(|length| *length <= MAX_FRAME)
@@ -409,6 +434,25 @@ pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl io::Read) -> io::Re
     let mut body = Zeroizing::new(vec![0; body_length(prefix)?]);
     stream.read_exact(&mut body)?;
     decode(&body)
+}
+
+/// Bytes that are wiped when they are done with, as `serde_bytes` writes bytes.
+mod wiped {
+    use serde::{Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Zeroizing<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(bytes.as_slice(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+        serde_bytes::deserialize(deserializer).map(Zeroizing::new)
+    }
 }
 
 /// Requests are bounded by the gRPC limit, listings by the number of keys (about 600 bytes each).

@@ -66,9 +66,10 @@ impl Signer {
             .reserve(&name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         match self.find(&name) {
-            Err(Error::NoSuchKey(_)) => {}
+            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
             _ => return Err(Error::Token(TokenError::Exists(name))),
         }
+        token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
             capabilities

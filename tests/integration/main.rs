@@ -12,6 +12,7 @@ mod check;
 mod cli;
 mod config;
 mod dev;
+mod faults;
 mod fixtures;
 mod harness;
 mod http2;
