@@ -6,17 +6,14 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{Mutex, Semaphore, watch},
     time::{Instant, timeout_at},
 };
 use zeroize::Zeroizing;
@@ -29,21 +26,26 @@ use crate::{
 
 pub use config::Config;
 pub use errors::{Fault, Treatment};
+pub use failure::TokenError;
 pub use initialize::{Initialized, NewToken, initialize, run as run_initialization};
 pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
+pub use long_mac::MacStream;
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
 pub use worker::run as run_worker;
 
-use pool::{Cause, Pool, Repeat, Worker};
+use long_mac::MAX_LONG_MACS;
+use pool::{Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 
 mod config;
 mod errors;
+mod failure;
 mod initialize;
 mod inventory;
 mod keys;
+mod long_mac;
 mod mechanism;
 mod oaep;
 mod operation;
@@ -62,89 +64,6 @@ pub struct Token {
     /// Keys are made one after the other. Two at once might be twins, of which neither can be used; and SoftHSM 2.6
     /// never shows a process that writes what another wrote at the same time.
     creating: Mutex<()>,
-}
-
-/// Why the token gave no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// The queue for a free thread is full.
-    #[error("{limit} operations are waiting for the token already")]
-    QueueFull {
-        /// How many may wait.
-        limit: usize,
-    },
-    /// The caller's deadline came while the job waited.
-    #[error("the deadline came before the token was free")]
-    Deadline,
-    /// The operation did not end in its time, and its worker was killed.
-    #[error("the token did not answer in time; the operation was given up")]
-    Hung,
-    /// The worker died during the operation.
-    #[error("the process that speaks to the token died during the operation")]
-    Lost,
-    /// The worker died while it changed something, which may or may not have been done.
-    #[error(
-        "the process that speaks to the token died while the key was made; look whether it is there before trying again"
-    )]
-    OutcomeUnknown,
-    /// No worker can be had.
-    #[error("the token is not available: {0}")]
-    Down(String),
-    /// The token refused or failed.
-    #[error("{0}")]
-    Fault(Fault),
-    /// A permit for something else came with the job: a fault of this program.
-    #[error("the permit is to {0}, which is not what was asked of the token")]
-    WrongPermit(Operation),
-    /// The job is larger than a frame.
-    #[error("the input is larger than a worker takes")]
-    TooLarge,
-    /// The key went away, or is of a kind that the operation does not fit.
-    #[error("{0} is not in the token any more, or can't do this")]
-    NoSuchKey(KeyVersion),
-    /// A key of that name is there already.
-    #[error("a key named {0} is there already")]
-    Exists(KeyName),
-}
-
-impl TokenError {
-    /// Whether the same call may well succeed soon.
-    pub(super) const fn is_transient(&self) -> bool {
-        match self {
-            Self::Hung | Self::Lost => true,
-            Self::Fault(fault) => {
-                matches!(fault.treatment, Treatment::Session | Treatment::Recycle)
-            }
-            Self::QueueFull { .. }
-            | Self::Deadline
-            | Self::OutcomeUnknown
-            | Self::Down(_)
-            | Self::WrongPermit(_)
-            | Self::TooLarge
-            | Self::NoSuchKey(_)
-            | Self::Exists(_) => false,
-        }
-    }
-
-    /// Whether the token found the caller's bytes bad.
-    pub const fn is_callers_input(&self) -> bool {
-        matches!(
-            self,
-            Self::Fault(Fault {
-                treatment: Treatment::CallersInput,
-                ..
-            })
-        )
-    }
-}
-
-/// A MAC over a message that comes in chunks. It has a session of its own in one worker.
-pub struct MacStream {
-    token: Arc<Token>,
-    _place: OwnedSemaphorePermit,
-    worker: Arc<Worker>,
-    stream: u64,
-    finished: bool,
 }
 
 impl Token {
@@ -277,39 +196,6 @@ impl Token {
             results[index] = result;
         }
         results
-    }
-
-    /// Begins a MAC over a message that comes in chunks.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn start_mac(
-        self: &Arc<Self>,
-        permit: Permit,
-        deadline: Instant,
-    ) -> Result<MacStream, TokenError> {
-        permitted(&permit, &[Operation::Sign])?;
-        let Algorithm::Hmac(hash) = permit.algorithm() else {
-            return Err(TokenError::NoSuchKey(permit.key().clone()));
-        };
-        let key = self.reference(permit.key())?;
-        let place = Arc::clone(&self.long_macs)
-            .try_acquire_owned()
-            .map_err(|_| TokenError::QueueFull {
-                limit: MAX_LONG_MACS,
-            })?;
-        let worker = self.pool.worker(deadline).await?;
-        let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let mac = MacStream {
-            token: Arc::clone(self),
-            _place: place,
-            worker,
-            stream,
-            finished: false,
-        };
-        mac.step(&Request::MacStart { stream, key, hash }).await?;
-        Ok(mac)
     }
 
     /// Decrypts with RSA (`RSA-OAEP`, `RSA-OAEP-256`, `RSA1_5`).
@@ -646,66 +532,6 @@ impl Token {
     }
 }
 
-impl MacStream {
-    /// Adds a chunk.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`]; the MAC is lost then.
-    pub async fn update(&mut self, chunk: Bytes) -> Result<(), TokenError> {
-        self.step(&Request::MacUpdate {
-            stream: self.stream,
-            chunk: chunk.into(),
-        })
-        .await
-        .map(drop)
-    }
-
-    /// The MAC.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn finish(mut self) -> Result<Vec<u8>, TokenError> {
-        self.finished = true;
-        match self
-            .step(&Request::MacFinish {
-                stream: self.stream,
-            })
-            .await?
-        {
-            Reply::Bytes(mac) => Ok(mac.to_vec()),
-            _ => Err(TokenError::Lost),
-        }
-    }
-
-    /// Closes its session without a MAC; to be called when the caller has gone away.
-    pub async fn abort(mut self) {
-        self.finished = true;
-        // A worker that can't be told is dead, and the session with it.
-        let _ = self
-            .step(&Request::MacAbort {
-                stream: self.stream,
-            })
-            .await;
-    }
-
-    async fn step(&self, request: &Request) -> Result<Reply, TokenError> {
-        self.token
-            .pool
-            .run_on(&self.worker, request, self.token.config.operation_timeout)
-            .await
-    }
-}
-
-impl Drop for MacStream {
-    fn drop(&mut self) {
-        if !self.finished {
-            tracing::debug!(token = %self.token.name(), "a long MAC was dropped without an end");
-        }
-    }
-}
-
 /// A permit to do one thing is none to do another.
 fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError> {
     if operations.contains(&permit.operation()) {
@@ -717,6 +543,3 @@ fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError
 
 /// The most items in one frame: half a second of RSA-4096 in software.
 const MAX_BATCH: usize = 100;
-
-/// The most long MACs at once: a slow caller holds a session of the token, and tokens have few.
-const MAX_LONG_MACS: usize = 32;

@@ -135,7 +135,9 @@ fn end_with_the_daemon(mut control: UnixStream, started: Arc<AtomicBool>) -> io:
         }
         end();
     };
-    thread::Builder::new().name("watch".to_owned()).spawn(watch)?;
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(watch)?;
     Ok(())
 }
 
