@@ -28,17 +28,19 @@ use crate::{
 
 pub use config::Config;
 pub use errors::{Fault, Treatment};
+pub use initialize::{Initialized, NewToken, initialize, run as run_initialization};
 pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
-pub use worker::run as run_worker;
+pub use worker::{let_none_start, run as run_worker};
 
 use pool::{Pool, Repeat, Worker};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 
 mod config;
 mod errors;
+mod initialize;
 mod inventory;
 mod keys;
 mod mechanism;
@@ -87,6 +89,9 @@ pub enum TokenError {
     /// The token refused or failed.
     #[error("{0}")]
     Fault(Fault),
+    /// A permit for something else came with the job: a fault of this program.
+    #[error("the permit is to {0}, which is not what was asked of the token")]
+    WrongPermit(Operation),
     /// The job is larger than a frame.
     #[error("the input is larger than a worker takes")]
     TooLarge,
@@ -110,6 +115,7 @@ impl TokenError {
             | Self::Deadline
             | Self::OutcomeUnknown
             | Self::Down(_)
+            | Self::WrongPermit(_)
             | Self::TooLarge
             | Self::NoSuchKey(_)
             | Self::Exists(_) => false,
@@ -270,6 +276,7 @@ impl Token {
         permit: Permit,
         deadline: Instant,
     ) -> Result<MacStream, TokenError> {
+        permitted(&permit, &[Operation::Sign])?;
         let Algorithm::Hmac(hash) = permit.algorithm() else {
             return Err(TokenError::NoSuchKey(permit.key().clone()));
         };
@@ -303,6 +310,7 @@ impl Token {
         ciphertext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let with = match permit.algorithm() {
             Algorithm::RsaOaep => DecryptWith::RsaOaepSha1,
             Algorithm::RsaOaep256 => DecryptWith::RsaOaepSha256,
@@ -332,6 +340,7 @@ impl Token {
         point: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(&Request::Agree { key, point }, deadline).await
     }
@@ -347,6 +356,7 @@ impl Token {
         wrapped: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(&Request::Unwrap { key, wrapped }, deadline)
             .await
@@ -363,6 +373,7 @@ impl Token {
         plain: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        permitted(&permit, &[Operation::Encrypt])?;
         let key = self.reference(permit.key())?;
         let request = Request::Wrap {
             key,
@@ -386,6 +397,7 @@ impl Token {
         ciphertext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(
             &Request::Open {
@@ -412,6 +424,7 @@ impl Token {
         plaintext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        permitted(&permit, &[Operation::Encrypt])?;
         let key = self.reference(permit.key())?;
         let request = Request::Seal {
             key,
@@ -435,7 +448,10 @@ impl Token {
         length: u32,
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
-        debug_assert_eq!(permit.operation(), Operation::GenerateRandom);
+        // Consumed: a permit about no key that is not for encrypting outside is for this.
+        if permit.operation() != Operation::GenerateRandom {
+            return Err(TokenError::WrongPermit(permit.operation()));
+        }
         self.bytes(&Request::Random { length }, deadline)
             .await
             .map(|bytes| bytes.to_vec())
@@ -537,6 +553,14 @@ impl Token {
     }
 
     fn item(&self, permit: &Permit, input: Bytes) -> Result<SignItem, TokenError> {
+        permitted(
+            permit,
+            &[
+                Operation::Sign,
+                Operation::Verify,
+                Operation::RequestCertificate,
+            ],
+        )?;
         let with = SignWith::of(permit.algorithm())
             .ok_or_else(|| TokenError::NoSuchKey(permit.key().clone()))?;
         Ok(SignItem {
@@ -618,6 +642,15 @@ impl Drop for MacStream {
         if !self.finished {
             tracing::debug!(token = %self.token.name(), "a long MAC was dropped without an end");
         }
+    }
+}
+
+/// A permit to do one thing is none to do another.
+fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError> {
+    if operations.contains(&permit.operation()) {
+        Ok(())
+    } else {
+        Err(TokenError::WrongPermit(permit.operation()))
     }
 }
 

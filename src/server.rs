@@ -14,8 +14,8 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     admin,
     config::{self, Config},
-    grpc::{CompleteStatus, Services},
-    pkcs11::{Health, Token},
+    grpc::{Calls, CompleteStatus, CountCalls, Services},
+    pkcs11::{self, Health, Token},
     proto,
     signer::Signer,
     tls::Endpoint,
@@ -132,6 +132,13 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin
+            .as_ref()
+            .and_then(|(_, listener)| listener.local_addr().ok())
+    }
+
     /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains.
     ///
     /// # Errors
@@ -162,10 +169,19 @@ impl Server {
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));
+        let calls = Arc::new(Calls::new(&[
+            proto::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+        ]));
         if let Some((admin, listener)) = admin {
-            let (signer, stop) = (Arc::clone(&signer), stop.clone());
+            let shown = admin::Shown {
+                signer: Arc::clone(&signer),
+                endpoint: Arc::clone(&endpoint),
+                calls: Arc::clone(&calls),
+            };
+            let stop = stop.clone();
             tasks.spawn(async move {
-                if let Err(error) = admin::serve(admin, listener, signer, stop).await {
+                if let Err(error) = admin::serve(admin, listener, shown, stop).await {
                     tracing::error!(%error, "the admin port failed");
                 }
             });
@@ -198,6 +214,7 @@ impl Server {
             .max_connection_age(Duration::from_secs(
                 config.server.max_connection_age_seconds.into(),
             ))
+            .layer(CountCalls(calls))
             .layer(CompleteStatus)
             .add_service(health_service)
             .add_optional_service(reflection)
@@ -210,18 +227,30 @@ impl Server {
         // Outside of systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let mut server = std::pin::pin!(server);
-        tokio::select! {
-            ended = &mut server => return Ok(ended?),
-            () = stop.cancelled() => {}
-        }
+        // With nobody connected the server ends with the signal itself.
+        let ended = tokio::select! {
+            ended = &mut server => Some(ended),
+            () = stop.cancelled() => None,
+        };
         accepting.cancel();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        let patience = Duration::from_secs(config.server.drain_timeout_seconds.into());
-        tracing::info!(patience = patience.as_secs(), "draining");
-        match tokio::time::timeout(patience, server).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!("calls were still under way when the time to drain was over"),
-        }
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                let patience = Duration::from_secs(config.server.drain_timeout_seconds.into());
+                tracing::info!(patience = patience.as_secs(), "draining");
+                tokio::time::timeout(patience, server)
+                    .await
+                    .unwrap_or_else(|_| {
+                        tracing::warn!(
+                            "calls were still under way when the time to drain was over"
+                        );
+                        Ok(())
+                    })
+            }
+        };
+        pkcs11::let_none_start(&config.state_directory, LAST_START).await;
+        ended?;
         tracing::info!("stopped");
         Ok(())
     }
@@ -378,6 +407,9 @@ async fn stop_on_signal(stop: CancellationToken) {
 
 /// How long the ready line waits for tokens that are neither up nor known to be down.
 const FIRST_START: Duration = Duration::from_secs(30);
+
+/// How long the end waits for a worker that is starting.
+pub const LAST_START: Duration = Duration::from_secs(5);
 
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;

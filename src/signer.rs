@@ -6,7 +6,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -39,6 +42,7 @@ pub struct Signer {
     policy: ArcSwap<Policy>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
+    denials: AtomicU64,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -114,6 +118,7 @@ impl Signer {
             tokens,
             policy: ArcSwap::from_pointee(policy),
             creating: Mutex::default(),
+            denials: AtomicU64::new(0),
         }
     }
 
@@ -125,6 +130,11 @@ impl Signer {
     /// The policy in force.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// How many requests the policy has denied.
+    pub fn denials(&self) -> u64 {
+        self.denials.load(Ordering::Relaxed)
     }
 
     /// Puts another policy in force, for the next request.
@@ -228,12 +238,12 @@ impl Signer {
                 .filter(|permit| *permit.key() == facts.version)
             {
                 Some(permit) => permit,
-                None => self.policy.load().authorize(
+                None => self.authorized(self.policy.load().authorize(
                     &call.identity,
                     &facts.version,
                     Operation::Verify,
                     algorithm,
-                )?,
+                ))?,
             };
             if verified(
                 &found.token,
@@ -353,6 +363,7 @@ impl Signer {
                 Ok(permit)
             }
             Err(denied) => {
+                self.denials.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     client.id = %denied.identity().name(),
                     operation = %denied.asked().operation,

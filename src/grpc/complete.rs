@@ -72,7 +72,12 @@ pub(super) fn with_details(bare: Status) -> Status {
     let (code, reason) = match bare.code() {
         Code::Unimplemented => (Code::Unimplemented, "METHOD_UNKNOWN"),
         Code::OutOfRange | Code::ResourceExhausted => (Code::InvalidArgument, "REQUEST_TOO_LARGE"),
-        Code::Cancelled | Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::Cancelled if bare.message() == TIMEOUT => {
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+        }
+        // Reading from a connection that is lost is unknown to tonic; nobody reads this but the metrics.
+        Code::Cancelled | Code::Unknown => (Code::Cancelled, "CALLER_GONE"),
         Code::Internal | Code::InvalidArgument => (Code::InvalidArgument, "REQUEST_MALFORMED"),
         other => (other, "PROTOCOL_ERROR"),
     };
@@ -86,7 +91,10 @@ pub(super) fn with_details(bare: Status) -> Status {
 /// The one code that the library takes for an end is made another.
 fn broken_off(error: Status) -> Status {
     match error.code() {
-        Code::Cancelled => Status::aborted("the caller broke the stream off"),
+        Code::Cancelled => Status::unknown("the caller broke the stream off"),
         _ => error,
     }
 }
+
+/// What tonic answers at the deadline that the request named.
+const TIMEOUT: &str = "Timeout expired";

@@ -130,6 +130,9 @@ fn of_token(error: &TokenError) -> Status {
                 .to_owned(),
             Duration::from_secs(1),
         ),
+        TokenError::WrongPermit(_) => {
+            internal("the call failed by a fault of the daemon, which is in its log")
+        }
         TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
         TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
         TokenError::Exists(key) => status(

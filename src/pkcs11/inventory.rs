@@ -5,6 +5,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -39,7 +40,7 @@ pub(super) struct Listing {
 pub(super) struct Handle {
     pub(super) object: ObjectHandle,
     pub(super) binding: Binding,
-    pub(super) public: Option<PublicKey>,
+    pub(super) public: Option<Arc<PublicKey>>,
 }
 
 /// Labels the records of keys that this daemon makes, among a token's data objects.
@@ -318,7 +319,7 @@ fn found(
         Handle {
             object: object.handle,
             binding,
-            public,
+            public: public.map(Arc::new),
         },
     ))
 }

@@ -1,7 +1,7 @@
 //! What one lane of a worker does with its session: one job at a time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, RwLock},
 };
 
@@ -27,13 +27,13 @@ use super::{
     mechanism::Recipe,
     oaep,
     protocol::{
-        Capabilities, DecryptWith, Flags, Inventory, KeyReference, Reply, Request, SignItem,
-        SignWith, TokenFacts,
+        Binding, Capabilities, DecryptWith, Flags, Inventory, KeyReference, Reply, Request,
+        SignItem, SignWith, TokenFacts,
     },
 };
 use crate::{
     algorithm::{Algorithm, Hash, KeyType},
-    key::{Input, KeyVersion, PublicKey},
+    key::{Input, KeyVersion, PublicKey, Verifier},
 };
 
 /// What all lanes of a worker share.
@@ -54,6 +54,8 @@ pub(super) struct Module {
 pub(super) struct Lane {
     module: Arc<Module>,
     session: Option<Session>,
+    /// Public keys that have verified a signature here, parsed. At most one for each key and algorithm.
+    verifiers: HashMap<(Binding, SignWith), Verifier>,
 }
 
 impl Module {
@@ -112,10 +114,11 @@ impl Module {
 
 impl Lane {
     /// A lane without a session yet.
-    pub(super) const fn new(module: Arc<Module>) -> Self {
+    pub(super) fn new(module: Arc<Module>) -> Self {
         Self {
             module,
             session: None,
+            verifiers: HashMap::new(),
         }
     }
 
@@ -218,7 +221,6 @@ impl Lane {
         } = item;
         let handle = self.handle(&key)?;
         let mechanism = with.mechanism();
-        let public = handle.public.as_ref().filter(|_| verify);
         // Only RSA PKCS#1 is fed something else than what is verified.
         let feed = match with {
             SignWith::RsaPkcs1(_) => with.feed(input.clone()),
@@ -227,15 +229,40 @@ impl Lane {
         let signature = self.with_session(Work::Ours, |session, _| {
             session.sign(&mechanism, handle.object, &feed)
         })?;
-        if let Some(public) = public {
+        if let Some(public) = handle.public.filter(|_| verify) {
             let input = match with {
                 SignWith::RsaPkcs1(hash) => Input::Digest(&feed[feed.len() - hash.len()..]),
                 SignWith::EdDsa => Input::Message(&feed),
                 _ => Input::Digest(&feed),
             };
-            verified(public, with.algorithm(), input, &signature)?;
+            self.verify((handle.binding, with), &public, input, &signature)?;
         }
         Ok(signature)
+    }
+
+    /// A signature that does not verify is never released: handles can move to another key, and hardware fails.
+    fn verify(
+        &mut self,
+        key: (Binding, SignWith),
+        public: &PublicKey,
+        input: Input<'_>,
+        signature: &[u8],
+    ) -> Result<(), Fault> {
+        let verifier = match self.verifiers.entry(key) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => public
+                .verifier(key.1.algorithm(), false)
+                .map(|verifier| place.insert(verifier)),
+        };
+        if verifier.is_some_and(|verifier| verifier.verifies(input, signature)) {
+            Ok(())
+        } else {
+            Err(Fault::new(
+                Treatment::Device,
+                "C_Sign",
+                "a signature that does not verify with the public key",
+            ))
+        }
     }
 
     fn decrypt(
@@ -579,24 +606,6 @@ fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fa
     };
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &bits);
     Ok(digest.as_ref().to_vec())
-}
-
-/// A signature that does not verify is never released: handles can move to another key, and hardware fails.
-fn verified(
-    public: &PublicKey,
-    algorithm: Algorithm,
-    input: Input<'_>,
-    signature: &[u8],
-) -> Result<(), Fault> {
-    if public.verifies(algorithm, input, signature, false) {
-        Ok(())
-    } else {
-        Err(Fault::new(
-            Treatment::Device,
-            "C_Sign",
-            "a signature that does not verify with the public key",
-        ))
-    }
 }
 
 /// Reads the value of a session object and destroys it.

@@ -499,11 +499,8 @@ impl Drop for Place<'_> {
 async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Result<Reply, Broken> {
     let work = async {
         stream.write_all(frame).await?;
-        let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix).await?;
-        let mut body = Zeroizing::new(vec![0; protocol::body_length(prefix)?]);
-        stream.read_exact(&mut body).await?;
-        protocol::decode(&body)
+        let reply = read_frame(stream).await?;
+        protocol::decode(&reply[protocol::PREFIX..])
     };
     match timeout(limit, work).await {
         Ok(Ok(reply)) => Ok(reply),
@@ -511,6 +508,34 @@ async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Res
         Err(_) => Err(Broken::Hung),
     }
 }
+
+/// Reads a frame, most often with one call to the system: what came short of the buffer's room also tells
+/// the runtime that nothing is left, so that it does not ask in vain the next time.
+async fn read_frame(stream: &mut UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut frame = Zeroizing::new(Vec::with_capacity(FIRST_READ));
+    let mut whole = protocol::PREFIX;
+    while frame.len() < whole {
+        if stream.read_buf(&mut *frame).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(prefix) = frame.first_chunk() {
+            whole = protocol::PREFIX + protocol::body_length(*prefix)?;
+            if frame.capacity() < whole {
+                // Not grown in place, which would leave what it holds behind.
+                let mut larger = Zeroizing::new(Vec::with_capacity(whole));
+                larger.extend_from_slice(&frame);
+                frame = larger;
+            }
+        }
+    }
+    if frame.len() > whole {
+        return Err(io::Error::other("more than one reply to one request"));
+    }
+    Ok(frame)
+}
+
+/// Room for the reply to one operation.
+const FIRST_READ: usize = 1024;
 
 /// Keeps one worker alive.
 async fn supervise(shared: Arc<Shared>, number: usize) {
@@ -641,6 +666,8 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
         .envs(&config.environment)
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
+        // Ctrl-C on a terminal is meant for the daemon, which drains first.
+        .process_group(0)
         .kill_on_drop(true);
     let mut child = command.spawn().map_err(failed)?;
     drop(command);

@@ -149,6 +149,8 @@ pub struct TokenFacts {
     pub firmware: String,
     /// The most sessions that it allows at once, if it says.
     pub max_sessions: Option<u64>,
+    /// Whether a wrong PIN was given since the last log-in, when this worker started.
+    pub pin_count_low: bool,
 }
 
 /// What the token can do, as far as it matters here.
@@ -253,7 +255,7 @@ pub(super) struct KeyReference {
 }
 
 /// How a token signs: what is put into the mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum SignWith {
     RsaPkcs1(Hash),
     RsaPss(Hash),
@@ -367,20 +369,23 @@ pub(super) enum Reply {
     Failed(Fault),
 }
 
+/// How many bytes say how long the body is.
+pub(super) const PREFIX: usize = 4;
+
 /// Puts a length before the body.
 pub(super) fn encode<T: Serialize>(value: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    let frame = postcard::to_extend(value, vec![0; 4]).map_err(io::Error::other)?;
+    let frame = postcard::to_extend(value, vec![0; PREFIX]).map_err(io::Error::other)?;
     let mut frame = Zeroizing::new(frame);
-    let length = u32::try_from(frame.len() - 4)
+    let length = u32::try_from(frame.len() - PREFIX)
         .ok()
         .filter(|length| *length <= MAX_FRAME)
         .ok_or_else(|| io::Error::other("a frame over the limit"))?;
-    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[..PREFIX].copy_from_slice(&length.to_le_bytes());
     Ok(frame)
 }
 
 /// The length that four bytes say, if it is within the limit.
-pub(super) fn body_length(prefix: [u8; 4]) -> io::Result<usize> {
+pub(super) fn body_length(prefix: [u8; PREFIX]) -> io::Result<usize> {
     match u32::from_le_bytes(prefix) {
         length if length <= MAX_FRAME => Ok(length as usize),
         _ => Err(io::Error::other("a frame over the limit")),
@@ -399,7 +404,7 @@ pub(super) fn send<T: Serialize>(stream: &mut impl io::Write, value: &T) -> io::
 
 /// Reads one frame from a blocking stream.
 pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl io::Read) -> io::Result<T> {
-    let mut prefix = [0; 4];
+    let mut prefix = [0; PREFIX];
     stream.read_exact(&mut prefix)?;
     let mut body = Zeroizing::new(vec![0; body_length(prefix)?]);
     stream.read_exact(&mut body)?;

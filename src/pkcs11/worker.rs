@@ -16,6 +16,7 @@ use std::{
     process::ExitCode,
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 
 use cryptoki::{
@@ -53,7 +54,7 @@ pub fn run() -> ExitCode {
 }
 
 /// Nobody may read this process's memory, and it must not outlive the daemon.
-fn harden() -> io::Result<()> {
+pub(super) fn harden() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::process::setrlimit(
@@ -73,7 +74,7 @@ fn harden() -> io::Result<()> {
 }
 
 /// Ends at once, without destructors.
-fn end() -> ! {
+pub(super) fn end() -> ! {
     loop {
         // Cannot fail: a process may always signal itself.
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
@@ -173,13 +174,35 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
 }
 
 fn lock(directory: &Path) -> io::Result<File> {
-    let file = File::options()
+    let file = lock_file(directory)?;
+    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// Waits until no worker is starting, and lets none start any more until this process ends. To be called before
+/// the workers are killed: SoftHSM rewrites its token file when somebody logs in, and a worker that is killed
+/// at that moment leaves an empty one, with which all keys are lost.
+pub async fn let_none_start(state_directory: &Path, patience: Duration) {
+    let Ok(file) = lock_file(state_directory) else {
+        return;
+    };
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // Kept open, and with it the lock.
+            std::mem::forget(file);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+fn lock_file(directory: &Path) -> io::Result<File> {
+    File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(directory.join("start.lock"))?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
+        .open(directory.join("start.lock"))
 }
 
 /// The one token that fits. Slots are looked through, never named.
@@ -298,6 +321,7 @@ fn facts(info: &TokenInfo) -> TokenFacts {
             Limit::Max(count) => Some(count),
             Limit::Infinite | Limit::Unavailable => None,
         },
+        pin_count_low: info.user_pin_count_low(),
     }
 }
 

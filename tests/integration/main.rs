@@ -6,12 +6,22 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod admin;
 mod calls;
+mod check;
+mod cli;
+mod config;
+mod dev;
 mod fixtures;
 mod harness;
+mod http2;
 mod jose;
 mod keys;
 mod layering;
+mod lifecycle;
+mod mtls;
 mod pki;
+mod policy;
+mod requests;
 mod sign;
 mod softhsm;

@@ -65,6 +65,8 @@ impl Trouble {
         let (code, reason) = match self {
             Self::Usage(_) => ("USAGE", ""),
             Self::Config(_) => ("CONFIGURATION", ""),
+            // Who reads our output has seen enough (`chancery keys list | head`).
+            Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => return,
             Self::File { .. } => ("FILE", ""),
             Self::Policy { .. } => ("POLICY", ""),
             Self::Call(failure) => (failure.code_name(), failure.reason.as_str()),
