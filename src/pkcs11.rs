@@ -58,6 +58,8 @@ pub struct Token {
     next_stream: AtomicU64,
     /// Each long MAC holds a session of the token while its chunks come.
     long_macs: Arc<Semaphore>,
+    /// Held from the start of a listing until it is in force: of two that overlap, each may lack what the other made.
+    listing: tokio::sync::Mutex<()>,
 }
 
 /// Why the token gave no result.
@@ -159,6 +161,7 @@ impl Token {
             pool,
             next_stream: AtomicU64::new(1),
             long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
+            listing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -469,7 +472,7 @@ impl Token {
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
         let name = permit.key().clone();
-        let _listing = tokio::time::timeout_at(deadline, self.pool.listing())
+        let _listing = tokio::time::timeout_at(deadline, self.listing.lock())
             .await
             .map_err(|_| TokenError::Deadline)?;
         let taken = self.keys();
@@ -504,7 +507,7 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn refresh(&self) -> Result<(), TokenError> {
-        let _listing = self.pool.listing().await;
+        let _listing = self.listing.lock().await;
         let deadline = Instant::now() + self.config.start_timeout;
         let reply = self
             .pool

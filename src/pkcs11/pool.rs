@@ -35,7 +35,7 @@ use super::{
     config::Config,
     errors::{Fault, Treatment},
     keys::{Declaration, KeyTable},
-    protocol::{self, Inventory, Problem, Reply, Request, Setup, StartError, Started},
+    protocol::{self, Inventory, Reply, Request, Setup, StartError, Started},
     worker::MAX_LANES,
 };
 
@@ -85,9 +85,6 @@ struct Shared {
     /// The newest listing, and the keys that it makes. Replaced together, under `publishing`.
     listed: ArcSwap<Listed>,
     publishing: tokio::sync::Mutex<()>,
-    /// Held by a job that lists, from its start until its listing is in force: of two that overlap, each may
-    /// lack what the other made.
-    listing: tokio::sync::Mutex<()>,
     /// How many listings of jobs have been put in force.
     generation: AtomicU64,
     declarations: Arc<[Declaration]>,
@@ -142,7 +139,6 @@ impl Pool {
             health: watch::Sender::new(Health::Starting),
             listed: ArcSwap::default(),
             publishing: tokio::sync::Mutex::default(),
-            listing: tokio::sync::Mutex::default(),
             generation: AtomicU64::new(0),
             declarations: declarations.into(),
             device_failures: AtomicUsize::new(0),
@@ -280,11 +276,6 @@ impl Pool {
         }
     }
 
-    /// To be held while a job lists the token, until its listing is published.
-    pub(super) async fn listing(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.shared.listing.lock().await
-    }
-
     /// Puts a listing that a job brought back in force.
     pub(super) async fn publish(&self, inventory: Inventory) {
         self.shared.generation.fetch_add(1, Ordering::Relaxed);
@@ -337,17 +328,15 @@ impl Shared {
         }
         let (token, declarations) = (self.config.name.clone(), Arc::clone(&self.declarations));
         // A thousand points on curves are checked: too long for a thread that serves the network.
-        let made = tokio::task::spawn_blocking(move || {
-            let keys = Arc::new(KeyTable::new(&token, &inventory, &declarations));
-            Listed { inventory, keys }
+        let made = tokio::task::spawn_blocking(move || Listed {
+            keys: Arc::new(KeyTable::new(&token, &inventory, &declarations)),
+            inventory,
         });
         let Ok(listed) = made.await else {
             tracing::error!(token = %self.config.name, "the token's listing could not be read; the last one stays in force");
             return;
         };
-        let known = self.listed.load();
-        let new = |problem: &&Problem| !known.keys.problems().contains(problem);
-        for problem in listed.keys.problems().iter().filter(new) {
+        for problem in listed.keys.problems() {
             tracing::warn!(token = %self.config.name, label = problem.label, problem = problem.text, "an object in the token can't be served");
         }
         self.listed.store(Arc::new(listed));

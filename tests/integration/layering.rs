@@ -421,5 +421,5 @@ const LONGEST: usize = 600;
 const LONGER: [(&str, usize); 3] = [
     ("src/pkcs11.rs", 680),
     ("src/pkcs11/operation.rs", 650),
-    ("src/pkcs11/pool.rs", 740),
+    ("src/pkcs11/pool.rs", 744),
 ];
