@@ -91,7 +91,7 @@ pub(super) fn with_details(bare: Status) -> Status {
 /// The one code that the library takes for an end is made another.
 fn broken_off(error: Status) -> Status {
     match error.code() {
-        Code::Cancelled => Status::aborted("the caller broke the stream off"),
+        Code::Cancelled => Status::unknown("the caller broke the stream off"),
         _ => error,
     }
 }

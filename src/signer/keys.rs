@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Call, Error, Selector, SignatureForm, Signer, certificate_request, finish};
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
-    key::{KeyName, KeyVersion, Usage},
+    key::{InvalidUsage, KeyName, KeyVersion, Usage},
     pkcs11::{Key, Token, TokenError},
     policy::Operation,
 };
@@ -47,7 +47,15 @@ impl Signer {
             content_encryptions,
             compression_allowed,
         } = request;
-        // Depends on nothing but the request, so it tells nothing, and the policy has an answer for keys only.
+        // The policy has no answer to that.
+        if algorithms.is_empty() {
+            return Err(InvalidUsage::NoAlgorithm.into());
+        }
+        let verdict = self
+            .policy
+            .load()
+            .authorize_create(&call.identity, &name, &algorithms);
+        let permit = self.authorized(verdict)?;
         let usage = Usage::new(
             key_type,
             purpose,
@@ -55,11 +63,6 @@ impl Signer {
             content_encryptions,
             compression_allowed,
         )?;
-        let verdict =
-            self.policy
-                .load()
-                .authorize_create(&call.identity, &name, usage.algorithms());
-        let permit = self.authorized(verdict)?;
         let token = self.token(token.as_ref())?;
         // A name must mean one key, whichever token holds it, also of two who ask at once.
         let _reserved = self

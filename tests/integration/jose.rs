@@ -28,8 +28,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     calls::{
-        ALGORITHMS, ENCRYPTIONS, base64url, create, create_once, message, new_key, public_key,
-        purpose, unbase64url,
+        ALGORITHMS, ENCRYPTIONS, base64url, create, create_once, message, public_key, purpose,
+        unbase64url,
     },
     harness::{Daemon, Refusal, Setup, Shared},
     softhsm::{Secret, Token},
@@ -1079,8 +1079,8 @@ fn mutations(good: &str, count: usize) -> BTreeSet<String> {
         ] {
             texts.insert(with(index, &wrong));
         }
-        for other in 0..parts.len() {
-            texts.insert(with(index, parts[other]));
+        for other in &parts {
+            texts.insert(with(index, other));
         }
     }
     texts.insert(parts[..4].join("."));

@@ -444,7 +444,11 @@ async fn checksums_are_looked_at_and_said_to_be() {
         message("p256", A::Es256, b"message"),
         digest("p256", A::Es256, &[7; 32]),
     ] {
-        let input = request.message.clone().or(request.digest.clone()).unwrap();
+        let input = request
+            .message
+            .clone()
+            .or_else(|| request.digest.clone())
+            .unwrap();
         let right = SignRequest {
             input_crc32c: Some(checksum(&input)),
             ..request.clone()
