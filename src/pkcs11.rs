@@ -421,9 +421,12 @@ impl Token {
         let deadline = Instant::now() + limit;
         loop {
             let begun = self.pool.begin();
+            let request = Request::List {
+                had_keys: !self.pool.listed().inventory.keys.is_empty(),
+            };
             let reply = self
                 .pool
-                .run_aside(&Request::List, deadline, limit, Repeat::Once)
+                .run_aside(&request, deadline, limit, Repeat::Once)
                 .await?;
             let Reply::Inventory(inventory) = reply else {
                 return Err(TokenError::Lost);
@@ -443,8 +446,18 @@ impl Token {
     /// [`TokenError`], if it fails or does not end.
     pub async fn check(&self) -> Result<(), TokenError> {
         let limit = self.config.operation_timeout;
+        // A token that is away may still digest, and show no keys; so one that is known is asked for.
+        let key = self.keys().iter().next().map(|key| KeyReference {
+            version: key.primary().version.clone(),
+            binding: key.primary().binding,
+        });
         self.pool
-            .run_aside(&Request::Check, Instant::now() + limit, limit, Repeat::Once)
+            .run_aside(
+                &Request::Check { key },
+                Instant::now() + limit,
+                limit,
+                Repeat::Once,
+            )
             .await
             .map(drop)
     }

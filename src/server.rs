@@ -331,10 +331,11 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
         if *token.health().borrow() != Health::Ready {
             continue;
         }
-        if let Err(error) = token.check().await {
+        let checked = token.check().await;
+        if let Err(error) = &checked {
             tracing::warn!(token = %token.name(), %error, "the known-answer check failed");
         }
-        if listed.elapsed() >= refresh {
+        if checked.is_err() || listed.elapsed() >= refresh {
             listed = Instant::now();
             if let Err(error) = token.refresh().await {
                 tracing::warn!(token = %token.name(), %error, "the token can't be listed");

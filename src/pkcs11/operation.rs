@@ -101,15 +101,6 @@ impl Module {
         }
     }
 
-    /// The handle of some key, if there is any.
-    fn any_handle(&self) -> Option<ObjectHandle> {
-        let handles = self
-            .handles
-            .read()
-            .expect("no lane panics: a panic ends the worker");
-        handles.values().next().map(|handle| handle.object)
-    }
-
     /// The handle for a key, if it is the key that the daemon means.
     fn handle(&self, key: &KeyReference) -> Option<Handle> {
         let handles = self
@@ -197,13 +188,13 @@ impl Lane {
                     Err(fault) => Reply::Failed(fault),
                 };
             }
-            Request::List => {
-                return match self.list() {
+            Request::List { had_keys } => {
+                return match self.list(had_keys) {
                     Ok(inventory) => Reply::Inventory(Box::new(inventory)),
                     Err(fault) => Reply::Failed(fault),
                 };
             }
-            Request::Check => return done(self.check()),
+            Request::Check { key } => return done(self.check(key)),
         };
         match result {
             Ok(bytes) => Reply::Bytes(Zeroizing::new(bytes)),
@@ -217,7 +208,7 @@ impl Lane {
         if let Some(handle) = self.module.handle(key) {
             return Ok(handle);
         }
-        self.list()?;
+        self.list(true)?;
         self.module.handle(key).ok_or_else(|| {
             Fault::new(
                 Treatment::Configuration,
@@ -410,11 +401,11 @@ impl Lane {
             })
     }
 
-    fn list(&mut self) -> Result<Inventory, Fault> {
+    fn list(&mut self, had_keys: bool) -> Result<Inventory, Fault> {
         let module = Arc::clone(&self.module);
         let listing = self.with_session(Work::Ours, |session, _| inventory::list(session))?;
         // A token that is away may look like one that is empty; a new worker will know.
-        if listing.handles.is_empty() && module.any_handle().is_some() {
+        if listing.handles.is_empty() && had_keys {
             return Err(Fault::new(
                 Treatment::Recycle,
                 "the listing of the token",
@@ -426,8 +417,11 @@ impl Lane {
 
     /// A known answer (FIPS 180-4, SHA-256 of "abc"), where the token can; that it is still logged in; and
     /// that a key is still where it was, which neither of them says.
-    fn check(&mut self) -> Result<(), Fault> {
-        let any_key = self.module.any_handle();
+    fn check(&mut self, key: Option<KeyReference>) -> Result<(), Fault> {
+        let any_key = match key {
+            Some(key) => Some(self.handle(&key)?.object),
+            None => None,
+        };
         let has_digest = self.module.capabilities.has(MechanismType::SHA256);
         self.with_session(Work::Ours, |session, _| {
             if has_digest

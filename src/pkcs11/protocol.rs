@@ -373,9 +373,15 @@ pub(super) enum Request {
         record: Vec<u8>,
     },
     /// List the token's objects anew.
-    List,
+    List {
+        /// Whether the daemon knows of any: then a listing of none is not believed.
+        had_keys: bool,
+    },
     /// A known-answer operation.
-    Check,
+    Check {
+        /// A key that must be there.
+        key: Option<KeyReference>,
+    },
 }
 
 /// The answer to a job.

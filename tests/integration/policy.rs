@@ -147,7 +147,11 @@ async fn a_narrower_policy_holds_for_the_next_call_and_a_broken_one_changes_noth
     client.sign(sign_es256("payouts")).await.unwrap();
 
     let broken = "[[rules]]\nname = \"x\"\nidentities = [\"spiffe://chancery.test/*\"]\nkeys = [\"*\"]\noperations = [\"sing\"]\n";
-    for (text, said) in [("", "rules"), (broken, "policy.toml:5"), ("not toml [", "policy.toml:1")] {
+    for (text, said) in [
+        ("", "rules"),
+        (broken, "policy.toml:5"),
+        ("not toml [", "policy.toml:1"),
+    ] {
         fs::write(daemon.policy_file(), text).unwrap();
         daemon.signal(Signal::HUP);
         let refused = |line: &String| {

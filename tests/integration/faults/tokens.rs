@@ -62,7 +62,9 @@ async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
             .arg(config)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&check.stderr).replace("\\\"", "\"");
+        // The report is on stdout.
+        let said = [check.stdout, check.stderr].concat();
+        let said = String::from_utf8_lossy(&said).replace("\\\"", "\"");
         assert!(!check.status.success(), "{name}: {said}");
         for part in expected {
             assert!(
