@@ -78,6 +78,7 @@ pub mod jose;
 pub mod key;
 pub mod pkcs11;
 pub mod policy;
+pub mod scheme;
 pub mod server;
 pub mod signer;
 pub mod telemetry;
