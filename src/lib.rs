@@ -32,6 +32,7 @@
 //! key        -> algorithm
 //! jose       -> algorithm key
 //! policy     -> algorithm identity key
+//! scheme     -> algorithm jose key
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key pkcs11 policy
@@ -43,7 +44,7 @@
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> config dev pkcs11 server signer telemetry
-//! chancery   -> algorithm client identity key policy proto wire
+//! chancery   -> algorithm client identity key policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -64,7 +65,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin grpc
-//! toml             config policy
+//! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
 

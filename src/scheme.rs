@@ -49,7 +49,6 @@ mod verify;
 mod tests;
 
 /// A scheme whose vectors all pass.
-#[derive(Debug)]
 pub struct Scheme {
     name: String,
     title: String,
@@ -60,12 +59,11 @@ pub struct Scheme {
     sign: Option<Sign>,
     verify: Option<Verify>,
     vectors: Vec<Vector>,
-    /// The line and the path of the table `[scheme]`.
+    /// The line of the table `[scheme]`.
     line: usize,
 }
 
 /// A scheme whose vectors have not been run yet.
-#[derive(Debug)]
 pub struct Unproven(Scheme);
 
 /// How sure it is that a scheme is what the platform does.

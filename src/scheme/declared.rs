@@ -278,7 +278,7 @@ impl Names for Place<'_> {
             Source::Value(name) => match self.here.values.get(name) {
                 Some(secret) => Ok(*secret),
                 None => Err(unknown(
-                    "value before this line",
+                    "earlier value",
                     name,
                     self.here.values.keys().collect(),
                 )),

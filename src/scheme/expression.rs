@@ -53,7 +53,8 @@ pub(super) trait Names {
 }
 
 /// What an expression came to: its bytes, and where in them each segment's are.
-#[derive(Clone, Debug, Default)]
+// No `Debug`: some of its bytes may be secret, which `steps` knows.
+#[derive(Clone, Default)]
 pub struct Text {
     bytes: Vec<u8>,
     steps: Vec<Placed>,
@@ -63,7 +64,7 @@ pub struct Text {
     omitted: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Placed {
     at: Arc<str>,
     rule: Arc<str>,

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// An HTTP request or response, as bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Message<'a> {
     /// `POST`; none in a response.
     pub method: Option<Cow<'a, str>>,
@@ -31,7 +31,8 @@ pub struct Message<'a> {
 }
 
 /// What is known beside the message: the partner's constants, the caller's inputs, and facts of keys.
-#[derive(Clone, Debug, Default)]
+// No `Debug`: inputs may be access tokens, as headers of a message may.
+#[derive(Clone, Default)]
 pub struct Bindings {
     /// Constants of the partner, by their names in the scheme.
     pub constants: BTreeMap<String, Vec<u8>>,

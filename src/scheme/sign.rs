@@ -46,7 +46,6 @@ type Values = BTreeMap<String, Vec<u8>>;
 struct Alphabet(&'static [u8]);
 
 /// A message that is ready to be signed: what to sign, and with what.
-#[derive(Debug)]
 pub struct Draft<'a> {
     sign: &'a Sign,
     message: Message<'a>,
@@ -57,7 +56,7 @@ pub struct Draft<'a> {
 }
 
 /// What has to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signed {
     /// Headers to set, in their order, in place of any of the same names.
     pub headers: Vec<(String, String)>,

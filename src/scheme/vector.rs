@@ -19,7 +19,6 @@ use crate::{
 };
 
 /// One `[[vectors]]` of a scheme file.
-#[derive(Debug)]
 pub struct Vector {
     pub(super) name: String,
     pub(super) origin: Origin,
@@ -61,20 +60,17 @@ pub enum Kind {
     Digest,
 }
 
-#[derive(Debug)]
 enum Key {
     Secret(String),
     Public(Box<PublicKey>),
 }
 
 /// What a wrong implementation would make.
-#[derive(Debug)]
 struct Wrong {
     why: String,
     what: WrongValue,
 }
 
-#[derive(Debug)]
 enum WrongValue {
     String(String),
     Sha256(String),

@@ -85,7 +85,6 @@ pub struct Sealed {
 }
 
 /// A message taken apart: which signatures it has, over which strings.
-#[derive(Debug)]
 pub struct Examination<'a> {
     verify: &'a Verify,
     message: &'a Message<'a>,
@@ -98,7 +97,7 @@ pub struct Examination<'a> {
 }
 
 /// A signature and what it may be over; the message is authentic if one of them is right.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Candidate<'e> {
     /// The form of the string, 0 being the usual one.
     pub form: usize,

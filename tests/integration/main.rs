@@ -11,4 +11,5 @@ mod fixtures;
 mod harness;
 mod layering;
 mod pki;
+mod schemes;
 mod softhsm;
