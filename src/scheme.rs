@@ -18,6 +18,7 @@ use crate::scheme::{
 
 pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
 pub use document::SchemeError;
+pub use examination::{Candidate, Examination, Match, Outcome, Protections, Sealed, Verdict};
 pub use expression::{Step, Text};
 pub use fault::{EvaluationError, Fault};
 pub use json::JsonError;
@@ -25,13 +26,13 @@ pub use message::{Bindings, KeyFacts, MAX_BODY, Message};
 pub use sign::{Draft, Signed};
 pub use time::UnixMilliseconds;
 pub use vector::{Kind as VectorKind, Origin, Vector};
-pub use verify::{
-    Acknowledgement, Candidate, Examination, Match, Outcome, Protections, Sealed, Verdict,
-};
+pub use verify::Acknowledgement;
 
+mod covered;
 mod declared;
 mod document;
 mod encoding;
+mod examination;
 mod expression;
 mod fault;
 mod fields;
@@ -39,6 +40,7 @@ mod function;
 mod json;
 mod message;
 mod place;
+mod proof;
 mod sign;
 mod source;
 mod time;

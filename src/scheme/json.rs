@@ -151,17 +151,14 @@ impl<'a> Json<'a> {
         match self {
             Self::String(raw) | Self::Word(raw) => output.push_str(raw),
             Self::Array(text) => {
-                let mut elements = Elements(Vec::new());
+                output.push('[');
+                let mut elements = SortedElements {
+                    output,
+                    started: false,
+                };
                 let mut scanner = Scanner { text, at: 0 };
                 // It was read before.
                 let _ = scanner.value(0, &mut elements);
-                output.push('[');
-                for (index, element) in elements.0.into_iter().enumerate() {
-                    if index > 0 {
-                        output.push(',');
-                    }
-                    element.write_sorted(output);
-                }
                 output.push(']');
             }
             Self::Object(_) => {
@@ -190,7 +187,11 @@ trait Visitor<'a> {
 
 struct Ignored;
 struct Members<'a>(Vec<Member<'a>>);
-struct Elements<'a>(Vec<Json<'a>>);
+/// Writes each element as it is met: an array may have millions.
+struct SortedElements<'o> {
+    output: &'o mut String,
+    started: bool,
+}
 struct Child<'n, 'a> {
     name: &'n str,
     index: Option<usize>,
@@ -214,10 +215,14 @@ impl<'a> Visitor<'a> for Members<'a> {
     fn element(&mut self, _: Json<'a>) {}
 }
 
-impl<'a> Visitor<'a> for Elements<'a> {
+impl<'a> Visitor<'a> for SortedElements<'_> {
     fn member(&mut self, _: &'a str, _: Json<'a>) {}
     fn element(&mut self, value: Json<'a>) {
-        self.0.push(value);
+        if self.started {
+            self.output.push(',');
+        }
+        self.started = true;
+        value.write_sorted(self.output);
     }
 }
 

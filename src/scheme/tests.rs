@@ -336,7 +336,7 @@ fn a_verdict_says_what_was_authenticated_and_what_the_scheme_is_proof_against() 
         assert_eq!(verdict.replay_id.is_none(), outcome != Outcome::Valid);
     }
     message.headers.pop();
-    let many = vec!["v1,AAAA"; 9].join(" ").into_bytes();
+    let many = ["v1,AAAA"; 9].join(" ").into_bytes();
     message
         .headers
         .push(("webhook-signature".into(), many.into()));

@@ -214,7 +214,7 @@ impl Request {
             }
             (Some(body), None) => body.into_bytes(),
             (None, Some(name)) => {
-                let path = file.parent().unwrap_or(Path::new("")).join(name);
+                let path = file.parent().unwrap_or_else(|| Path::new("")).join(name);
                 fs::read(&path).map_err(|source| Trouble::File { what: path, source })?
             }
             (None, None) => Vec::new(),
