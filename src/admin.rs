@@ -1,4 +1,4 @@
-//! A plain HTTP port on loopback for operators: alive, ready, the public keys.
+//! A plain HTTP port on loopback for operators: alive, ready, metrics, the public keys, a status page.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -9,15 +9,21 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use prometheus_client::registry::Registry;
 use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    grpc::Calls,
     pkcs11::{Health, Key, jwks},
     policy::KeyPattern,
     signer::Signer,
+    tls::Endpoint,
 };
+
+mod metrics;
+mod page;
 
 /// `[admin]`.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,8 +36,20 @@ pub struct Config {
     pub jwks_keys: Vec<KeyPattern>,
 }
 
+/// What there is to show.
+#[derive(Clone)]
+pub struct Shown {
+    /// The tokens and the policy.
+    pub signer: Arc<Signer>,
+    /// The door, and what happened there.
+    pub endpoint: Arc<Endpoint>,
+    /// The calls.
+    pub calls: Arc<Calls>,
+}
+
 struct Shared {
-    signer: Arc<Signer>,
+    shown: Shown,
+    registry: Registry,
     jwks_keys: Vec<KeyPattern>,
 }
 
@@ -43,16 +61,19 @@ struct Shared {
 pub async fn serve(
     config: Config,
     listener: TcpListener,
-    signer: Arc<Signer>,
+    shown: Shown,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let shared = Arc::new(Shared {
-        signer,
+        registry: metrics::registry(shown.clone()),
+        shown,
         jwks_keys: config.jwks_keys,
     });
     let router = Router::new()
+        .route("/", get(status_page))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(all_metrics))
         .route("/.well-known/jwks.json", get(public_keys))
         .with_state(shared);
     axum::serve(listener, router)
@@ -60,11 +81,30 @@ pub async fn serve(
         .await
 }
 
+async fn status_page(State(shared): State<Arc<Shared>>) -> Result<impl IntoResponse, StatusCode> {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    let page = page::page(&shared.shown).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok((headers, page))
+}
+
+async fn all_metrics(State(shared): State<Arc<Shared>>) -> Result<impl IntoResponse, StatusCode> {
+    let text = metrics::text(&shared.registry).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
+}
+
 /// 200 if every token is up, else 503; a line for each token.
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = String::new();
     let mut code = StatusCode::OK;
-    for token in shared.signer.tokens() {
+    for token in shared.shown.signer.tokens() {
         let health = token.health().borrow().clone();
         if health != Health::Ready {
             code = StatusCode::SERVICE_UNAVAILABLE;
@@ -81,6 +121,7 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
 
 async fn public_keys(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let tables: Vec<_> = shared
+        .shown
         .signer
         .tokens()
         .iter()

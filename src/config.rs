@@ -8,15 +8,19 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    admin, grpc,
-    key::KeyName,
+    admin,
+    algorithm::Purpose,
+    grpc,
+    key::{InvalidUsage, KeyName},
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
     telemetry, tls,
 };
+
+mod location;
 
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
@@ -51,25 +55,25 @@ pub struct Server {
     #[serde(default = "yes")]
     pub reflection: bool,
     /// The longest that a call may take.
-    #[serde(default = "thirty")]
+    #[serde(default = "thirty", deserialize_with = "positive")]
     pub max_deadline_seconds: u32,
     /// The largest request.
-    #[serde(default = "four_mebibytes")]
+    #[serde(default = "four_mebibytes", deserialize_with = "positive")]
     pub max_request_bytes: u32,
     /// The most items of a batch.
-    #[serde(default = "thousand")]
+    #[serde(default = "thousand", deserialize_with = "positive")]
     pub max_batch: u32,
     /// How long a connection may last; then the client makes another, with the certificates of that day.
-    #[serde(default = "hour")]
+    #[serde(default = "hour", deserialize_with = "positive")]
     pub max_connection_age_seconds: u32,
     /// How long calls may take to end when the daemon stops.
     #[serde(default = "ten")]
     pub drain_timeout_seconds: u32,
     /// How often the tokens are listed, for keys that others made.
-    #[serde(default = "sixty")]
+    #[serde(default = "sixty", deserialize_with = "positive")]
     pub refresh_interval_seconds: u32,
     /// How many threads serve the network; the tokens' work is done elsewhere.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "positive")]
     pub threads: u32,
 }
 
@@ -122,62 +126,28 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = read(path)?;
         let file: File = parse(path, &text)?;
-        let fault = |key: &str, message: String| {
-            Err(ConfigError::Content {
-                path: path.to_owned(),
-                line: line_of_key(&text, key),
-                key: key.to_owned(),
-                message,
-            })
+        let fault = |key: &str, message: String| ConfigError::Content {
+            path: path.to_owned(),
+            line: location::line(&text, key),
+            key: key.to_owned(),
+            message,
         };
-        let mut names = BTreeMap::new();
-        if file.tokens.is_empty() {
-            return fault(
-                "tokens",
-                "there is no [[tokens]]; expected at least one".to_owned(),
-            );
-        }
-        for (index, token) in file.tokens.iter().enumerate() {
-            if let Some(first) = names.insert(&token.name, index) {
-                return fault(
-                    "tokens",
-                    format!(
-                        "tokens[{first}] and tokens[{index}] are both named {:?}",
-                        token.name.as_str()
-                    ),
-                );
-            }
-        }
-        let mut declared: BTreeMap<&KeyName, usize> = BTreeMap::new();
-        for (index, key) in file.keys.iter().enumerate() {
-            if let Some(first) = declared.insert(&key.name, index) {
-                return fault(
-                    "keys",
-                    format!(
-                        "keys[{first}] and keys[{index}] are both named {:?}",
-                        key.name.as_str()
-                    ),
-                );
-            }
-        }
-        if let Some(admin) = &file.admin
-            && !admin.address.ip().is_loopback()
-        {
-            return fault(
-                "admin",
-                format!(
-                    "`address` is {}; the admin port has no access control, so expected a loopback address",
-                    admin.address
-                ),
-            );
-        }
+        file.check()
+            .map_err(|(key, message)| fault(&key, message))?;
         // Relative paths are meant from where the file is.
         let base = std::path::absolute(path)
             .ok()
             .and_then(|path| path.parent().map(Path::to_owned))
             .unwrap_or_else(|| PathBuf::from("/"));
         let resolve = |path: PathBuf| base.join(path);
+        // So that what is missing is told with the key that names it.
+        let readable = |key: &str, path: &Path| {
+            fs::File::open(path)
+                .map(drop)
+                .map_err(|error| fault(key, format!("{}: {error}", path.display())))
+        };
         let policy_file = resolve(file.policy);
+        readable("policy", &policy_file)?;
         let policy = load_policy(&policy_file)?;
         let tokens = file
             .tokens
@@ -196,15 +166,21 @@ impl Config {
             crl: file.tls.crl.into_iter().map(resolve).collect(),
             ..file.tls
         };
+        readable("tls.certificate", &tls.certificate)?;
+        readable("tls.private_key", &tls.private_key)?;
+        readable("tls.client_ca", &tls.client_ca)?;
+        for (index, path) in tls.crl.iter().enumerate() {
+            readable(&format!("tls.crl[{index}]"), path)?;
+        }
         let state_directory = resolve(file.state_directory);
         if !state_directory.is_dir() {
-            return fault(
+            return Err(fault(
                 "state_directory",
                 format!(
                     "{} is not a directory; make it, owned by the daemon's user",
                     state_directory.display()
                 ),
-            );
+            ));
         }
         Ok(Self {
             state_directory,
@@ -218,6 +194,79 @@ impl Config {
             keys: file.keys,
         })
     }
+}
+
+impl File {
+    /// What one value alone can't tell: the key at fault, and what is wrong.
+    fn check(&self) -> Result<(), (String, String)> {
+        if self.tokens.is_empty() {
+            return Err((
+                "tokens".to_owned(),
+                "there is no [[tokens]]; expected at least one".to_owned(),
+            ));
+        }
+        no_twins("tokens", self.tokens.iter().map(|token| &token.name))?;
+        no_twins("keys", self.keys.iter().map(|key| &key.name))?;
+        for (index, key) in self.keys.iter().enumerate() {
+            check_declaration(key)
+                .map_err(|(part, error)| (format!("keys[{index}].{part}"), error.to_string()))?;
+        }
+        match &self.admin {
+            Some(admin) if !admin.address.ip().is_loopback() => Err((
+                "admin.address".to_owned(),
+                format!(
+                    "it is {}; the admin port has no access control, so expected a loopback address such as 127.0.0.1:7480",
+                    admin.address
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A name must mean one thing.
+fn no_twins<'a>(
+    list: &str,
+    names: impl Iterator<Item = &'a KeyName>,
+) -> Result<(), (String, String)> {
+    let mut seen = BTreeMap::new();
+    for (index, name) in names.enumerate() {
+        if let Some(first) = seen.insert(name, index) {
+            return Err((
+                format!("{list}[{index}].name"),
+                format!("{list}[{first}] is named \"{name}\" too; expected another name"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What can be said of a key before its type is known.
+fn check_declaration(key: &Declaration) -> Result<(), (&'static str, InvalidUsage)> {
+    let (purpose, opens) = (
+        key.purpose,
+        matches!(key.purpose, Purpose::Decrypt | Purpose::Wrap),
+    );
+    if key.algorithms.is_empty() {
+        return Err(("algorithms", InvalidUsage::NoAlgorithm));
+    }
+    let other = key.algorithms.iter().find(|one| one.purpose() != purpose);
+    if let Some(algorithm) = other.copied() {
+        return Err(("algorithms", InvalidUsage::Purpose { algorithm, purpose }));
+    }
+    if opens && key.content_encryptions.is_empty() {
+        return Err((
+            "content_encryptions",
+            InvalidUsage::NoContentEncryption(purpose),
+        ));
+    }
+    if !opens && (!key.content_encryptions.is_empty() || key.allow_compression) {
+        return Err((
+            "content_encryptions",
+            InvalidUsage::ContentEncryption(purpose),
+        ));
+    }
+    Ok(())
 }
 
 impl Server {
@@ -242,9 +291,9 @@ pub fn load_policy(path: &Path) -> Result<Policy, ConfigError> {
     let text = read(path)?;
     Policy::parse(&text).map_err(|error| ConfigError::Content {
         path: path.to_owned(),
-        line: None,
-        key: String::new(),
-        message: error.to_string(),
+        line: error.line(),
+        key: error.key().unwrap_or_default().to_owned(),
+        message: error.message().to_owned(),
     })
 }
 
@@ -256,32 +305,59 @@ fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
-    let located = |error: &toml::de::Error, key: String| ConfigError::Content {
-        path: path.to_owned(),
-        line: error
+    let located = |error: &toml::de::Error, key: String, message: String| {
+        let known = location::line(text, &key);
+        let told = error
             .span()
-            .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1),
-        key,
-        message: error.message().to_owned(),
+            .map(|span| location::of_offset(text, span.start));
+        ConfigError::Content {
+            path: path.to_owned(),
+            // What the parser points at is the value or the table; the key itself is nearer. What is missing
+            // from the top has no line.
+            line: if key.is_empty() { told } else { known },
+            key,
+            message,
+        }
     };
-    let document =
-        toml::Deserializer::parse(text).map_err(|error| located(&error, String::new()))?;
+    let document = toml::Deserializer::parse(text)
+        .map_err(|error| located(&error, String::new(), error.message().to_owned()))?;
     serde_path_to_error::deserialize(document).map_err(|error| {
-        let key = error.path().to_string();
-        located(error.inner(), if key == "." { String::new() } else { key })
+        let outer = match error.path().to_string() {
+            root if root == "." => String::new(),
+            path => path,
+        };
+        let (key, message) = told(outer, error.inner().message());
+        located(error.inner(), key, message)
     })
 }
 
-/// The first line that starts a table or a value of this name.
-fn line_of_key(text: &str, key: &str) -> Option<usize> {
-    text.lines()
-        .position(|line| {
-            line.trim_start()
-                .trim_start_matches('[')
-                .trim_start()
-                .starts_with(key)
-        })
-        .map(|index| index + 1)
+/// The key that is meant, and a message that does not name it again.
+fn told(outer: String, message: &str) -> (String, String) {
+    let quoted = |what: &str| {
+        let name = message.strip_prefix(what)?.strip_prefix('`')?;
+        name.split_once('`')
+    };
+    let inner = |name: &str| match outer.as_str() {
+        "" => name.to_owned(),
+        outer if outer.ends_with(name) => outer.to_owned(),
+        outer => format!("{outer}.{name}"),
+    };
+    if let Some((name, _)) = quoted("missing field ") {
+        return (inner(name), "it is missing, and has no default".to_owned());
+    }
+    if let Some((name, rest)) = quoted("unknown field ") {
+        let rest = rest.trim_start_matches(',').trim();
+        return (
+            inner(name),
+            format!("there is no such key here; {}", rest.replace('`', "")),
+        );
+    }
+    if message == "invalid socket address syntax" {
+        let expected =
+            "expected an IP address and a port, such as 127.0.0.1:7443; names are not looked up";
+        return (outer, expected.to_owned());
+    }
+    (outer, message.to_owned())
 }
 
 struct Line(Option<usize>);
@@ -301,6 +377,13 @@ impl fmt::Display for Key<'_> {
         } else {
             write!(formatter, "{}: ", self.0)
         }
+    }
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        0 => Err(D::Error::custom("it is 0; expected 1 or more")),
+        number => Ok(number),
     }
 }
 

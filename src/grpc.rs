@@ -17,11 +17,13 @@ use crate::{
     wire::{self, KeyResource},
 };
 
+pub use calls::{Calls, CountCalls, MethodCalls};
 pub use complete::CompleteStatus;
 pub use status::DOMAIN;
 
 use status::{denied, invalid};
 
+mod calls;
 mod complete;
 mod jose;
 mod keys;

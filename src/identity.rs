@@ -3,7 +3,11 @@
 //! The common name is never looked at. A certificate with several names is refused rather than one
 //! of them picked: which one came first would then decide who the caller is.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -110,6 +114,18 @@ impl Identity {
             certificate_sha256: Sha256::digest(name).into(),
         }
     }
+}
+
+/// Until when a certificate, DER, is valid.
+///
+/// # Errors
+///
+/// [`IdentityError::Malformed`].
+pub fn not_after(der: &[u8]) -> Result<SystemTime, IdentityError> {
+    let (_, certificate) = X509Certificate::from_der(der)
+        .map_err(|error| IdentityError::Malformed(error.to_string()))?;
+    let seconds = certificate.validity().not_after.timestamp();
+    Ok(UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default()))
 }
 
 impl fmt::Display for Identity {

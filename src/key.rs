@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, ContentEncryption, KeyType, Purpose};
 
-pub use public::{Input, InvalidPublicKey, PublicKey, pem};
+pub use public::{Input, InvalidPublicKey, PublicKey, Verifier, pem};
 
 pub mod ecdsa;
 mod public;

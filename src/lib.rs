@@ -40,10 +40,11 @@
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
+//! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
-//! chanceryd  -> config dev pkcs11 server signer telemetry
+//! chanceryd  -> check config dev pkcs11 server telemetry
 //! chancery   -> algorithm client identity key policy proto scheme wire
 //! ```
 //!
@@ -56,7 +57,7 @@
 //! tonic_reflection server
 //! tonic_types      grpc client
 //! tonic_prost      proto
-//! prost            proto wire
+//! prost            grpc proto wire
 //! prost_types      grpc
 //! rustls           tls client
 //! tokio_rustls     tls
@@ -64,15 +65,17 @@
 //! rcgen            signer dev
 //! josekit          jose
 //! axum             admin
-//! prometheus_client admin grpc
+//! prometheus_client admin
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
 
 pub mod admin;
 pub mod algorithm;
+pub mod check;
 pub mod client;
 pub mod config;
+pub mod dev;
 pub mod grpc;
 pub mod identity;
 pub mod jose;

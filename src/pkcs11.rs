@@ -6,17 +6,15 @@
 
 use std::{
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::Instant,
+    sync::{Mutex, Semaphore, watch},
+    time::{Instant, timeout_at},
 };
 use zeroize::Zeroizing;
 
@@ -28,19 +26,26 @@ use crate::{
 
 pub use config::Config;
 pub use errors::{Fault, Treatment};
+pub use failure::TokenError;
+pub use initialize::{Initialized, NewToken, initialize, run as run_initialization};
 pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
+pub use long_mac::MacStream;
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
 pub use worker::run as run_worker;
 
-use pool::{Pool, Repeat, Worker};
+use long_mac::MAX_LONG_MACS;
+use pool::{Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 
 mod config;
 mod errors;
+mod failure;
+mod initialize;
 mod inventory;
 mod keys;
+mod long_mac;
 mod mechanism;
 mod oaep;
 mod operation;
@@ -56,85 +61,9 @@ pub struct Token {
     next_stream: AtomicU64,
     /// Each long MAC holds a session of the token while its chunks come.
     long_macs: Arc<Semaphore>,
-}
-
-/// Why the token gave no result.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// The queue for a free thread is full.
-    #[error("{limit} operations are waiting for the token already")]
-    QueueFull {
-        /// How many may wait.
-        limit: usize,
-    },
-    /// The caller's deadline came while the job waited.
-    #[error("the deadline came before the token was free")]
-    Deadline,
-    /// The operation did not end in its time, and its worker was killed.
-    #[error("the token did not answer in time; the operation was given up")]
-    Hung,
-    /// The worker died during the operation.
-    #[error("the process that speaks to the token died during the operation")]
-    Lost,
-    /// The worker died while it changed something, which may or may not have been done.
-    #[error(
-        "the process that speaks to the token died while the key was made; look whether it is there before trying again"
-    )]
-    OutcomeUnknown,
-    /// No worker can be had.
-    #[error("the token is not available: {0}")]
-    Down(String),
-    /// The token refused or failed.
-    #[error("{0}")]
-    Fault(Fault),
-    /// The job is larger than a frame.
-    #[error("the input is larger than a worker takes")]
-    TooLarge,
-    /// The key went away, or is of a kind that the operation does not fit.
-    #[error("{0} is not in the token any more, or can't do this")]
-    NoSuchKey(KeyVersion),
-    /// A key of that name is there already.
-    #[error("a key named {0} is there already")]
-    Exists(KeyName),
-}
-
-impl TokenError {
-    /// Whether the same call may well succeed soon.
-    pub(super) const fn is_transient(&self) -> bool {
-        match self {
-            Self::Hung | Self::Lost => true,
-            Self::Fault(fault) => {
-                matches!(fault.treatment, Treatment::Session | Treatment::Recycle)
-            }
-            Self::QueueFull { .. }
-            | Self::Deadline
-            | Self::OutcomeUnknown
-            | Self::Down(_)
-            | Self::TooLarge
-            | Self::NoSuchKey(_)
-            | Self::Exists(_) => false,
-        }
-    }
-
-    /// Whether the token found the caller's bytes bad.
-    pub const fn is_callers_input(&self) -> bool {
-        matches!(
-            self,
-            Self::Fault(Fault {
-                treatment: Treatment::CallersInput,
-                ..
-            })
-        )
-    }
-}
-
-/// A MAC over a message that comes in chunks. It has a session of its own in one worker.
-pub struct MacStream {
-    token: Arc<Token>,
-    _place: OwnedSemaphorePermit,
-    worker: Arc<Worker>,
-    stream: u64,
-    finished: bool,
+    /// Keys are made one after the other. Two at once might be twins, of which neither can be used; and SoftHSM 2.6
+    /// never shows a process that writes what another wrote at the same time.
+    creating: Mutex<()>,
 }
 
 impl Token {
@@ -153,7 +82,13 @@ impl Token {
             pool,
             next_stream: AtomicU64::new(1),
             long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
+            creating: Mutex::default(),
         }
+    }
+
+    /// To be called before the process ends: see to it that no worker is cut off in its log-in.
+    pub async fn stop(&self) {
+        self.pool.stop().await;
     }
 
     /// Its name in the configuration.
@@ -169,6 +104,21 @@ impl Token {
     /// What is counted of it.
     pub fn counters(&self) -> &Counters {
         self.pool.counters()
+    }
+
+    /// Whether the token was ever seen: before that, that a key is not in the table says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`TokenError::Down`], if it was not.
+    pub fn known(&self) -> Result<(), TokenError> {
+        if self.facts() != TokenFacts::default() {
+            return Ok(());
+        }
+        Err(TokenError::Down(match &*self.health().borrow() {
+            Health::Down(why) => why.clone(),
+            Health::Starting | Health::Ready => "it is starting".to_owned(),
+        }))
     }
 
     /// What the token says of itself; empty before the first worker was up.
@@ -199,7 +149,11 @@ impl Token {
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
         let item = self.item(&permit, input)?;
-        match self.pool.run(&Request::Sign(vec![item]), deadline).await? {
+        let request = Request::Sign {
+            items: vec![item],
+            budget: self.budget(),
+        };
+        match self.pool.run(&request, deadline).await? {
             Reply::Signed(mut results) if results.len() == 1 => results
                 .swap_remove(0)
                 .map(serde_bytes::ByteBuf::into_vec)
@@ -235,61 +189,13 @@ impl Token {
             }
         }
         let jobs = frames.into_iter().map(|(indexes, frame)| async move {
-            (
-                indexes,
-                self.pool.run(&Request::Sign(frame), deadline).await,
-            )
+            let signed = self.sign_frame(frame, deadline).await;
+            indexes.into_iter().zip(signed)
         });
-        for (indexes, reply) in join_all(jobs).await {
-            match reply {
-                Ok(Reply::Signed(signed)) if signed.len() == indexes.len() => {
-                    for (index, one) in indexes.into_iter().zip(signed) {
-                        results[index] = one
-                            .map(serde_bytes::ByteBuf::into_vec)
-                            .map_err(TokenError::Fault);
-                    }
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    for index in indexes {
-                        results[index] = Err(error.clone());
-                    }
-                }
-            }
+        for (index, result) in join_all(jobs).await.into_iter().flatten() {
+            results[index] = result;
         }
         results
-    }
-
-    /// Begins a MAC over a message that comes in chunks.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn start_mac(
-        self: &Arc<Self>,
-        permit: Permit,
-        deadline: Instant,
-    ) -> Result<MacStream, TokenError> {
-        let Algorithm::Hmac(hash) = permit.algorithm() else {
-            return Err(TokenError::NoSuchKey(permit.key().clone()));
-        };
-        let key = self.reference(permit.key())?;
-        let place = Arc::clone(&self.long_macs)
-            .try_acquire_owned()
-            .map_err(|_| TokenError::QueueFull {
-                limit: MAX_LONG_MACS,
-            })?;
-        let worker = self.pool.worker(deadline).await?;
-        let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
-        let mac = MacStream {
-            token: Arc::clone(self),
-            _place: place,
-            worker,
-            stream,
-            finished: false,
-        };
-        mac.step(&Request::MacStart { stream, key, hash }).await?;
-        Ok(mac)
     }
 
     /// Decrypts with RSA (`RSA-OAEP`, `RSA-OAEP-256`, `RSA1_5`).
@@ -303,6 +209,7 @@ impl Token {
         ciphertext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let with = match permit.algorithm() {
             Algorithm::RsaOaep => DecryptWith::RsaOaepSha1,
             Algorithm::RsaOaep256 => DecryptWith::RsaOaepSha256,
@@ -332,6 +239,7 @@ impl Token {
         point: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(&Request::Agree { key, point }, deadline).await
     }
@@ -347,6 +255,7 @@ impl Token {
         wrapped: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(&Request::Unwrap { key, wrapped }, deadline)
             .await
@@ -363,10 +272,11 @@ impl Token {
         plain: &[u8],
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        permitted(&permit, &[Operation::Encrypt])?;
         let key = self.reference(permit.key())?;
         let request = Request::Wrap {
             key,
-            plain: plain.to_vec(),
+            plain: Zeroizing::new(plain.to_vec()),
         };
         self.bytes(&request, deadline)
             .await
@@ -386,6 +296,7 @@ impl Token {
         ciphertext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
+        permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(
             &Request::Open {
@@ -412,12 +323,13 @@ impl Token {
         plaintext: Vec<u8>,
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
+        permitted(&permit, &[Operation::Encrypt])?;
         let key = self.reference(permit.key())?;
         let request = Request::Seal {
             key,
             iv,
             aad,
-            plaintext,
+            plaintext: Zeroizing::new(plaintext),
         };
         self.bytes(&request, deadline)
             .await
@@ -435,7 +347,10 @@ impl Token {
         length: u32,
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
-        debug_assert_eq!(permit.operation(), Operation::GenerateRandom);
+        // Consumed: a permit about no key that is not for encrypting outside is for this.
+        if permit.operation() != Operation::GenerateRandom {
+            return Err(TokenError::WrongPermit(permit.operation()));
+        }
         self.bytes(&Request::Random { length }, deadline)
             .await
             .map(|bytes| bytes.to_vec())
@@ -453,6 +368,9 @@ impl Token {
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
         let name = permit.key().clone();
+        let _turn = timeout_at(deadline, self.creating.lock())
+            .await
+            .map_err(|_| TokenError::Deadline)?;
         let taken = self.keys();
         if taken.get(&name).is_some() || taken.why_unusable(&name).is_some() {
             return Err(TokenError::Exists(name));
@@ -468,11 +386,25 @@ impl Token {
             record: keys::record(&usage),
         };
         let limit = self.config.create_timeout;
+        let begun = self.pool.begin();
         let reply = self
             .pool
             .run_aside(&request, deadline, limit, Repeat::Never)
             .await?;
-        self.publish(reply).await?;
+        match reply {
+            Reply::Inventory(inventory) => {
+                if !self.pool.publish(begun, Cause::Made, *inventory).await {
+                    // The key is made, whatever comes of this.
+                    let _ = self.refresh().await;
+                }
+            }
+            // What is in the table is behind.
+            Reply::Exists => {
+                let _ = self.refresh().await;
+                return Err(TokenError::Exists(name));
+            }
+            _ => return Err(TokenError::Lost),
+        }
         self.keys()
             .get(&name)
             .cloned()
@@ -485,17 +417,23 @@ impl Token {
     ///
     /// [`TokenError`].
     pub async fn refresh(&self) -> Result<(), TokenError> {
-        let deadline = Instant::now() + self.config.start_timeout;
-        let reply = self
-            .pool
-            .run_aside(
-                &Request::List,
-                deadline,
-                self.config.start_timeout,
-                Repeat::Once,
-            )
-            .await?;
-        self.publish(reply).await
+        let limit = self.config.start_timeout;
+        let deadline = Instant::now() + limit;
+        loop {
+            let begun = self.pool.begin();
+            let reply = self
+                .pool
+                .run_aside(&Request::List, deadline, limit, Repeat::Once)
+                .await?;
+            let Reply::Inventory(inventory) = reply else {
+                return Err(TokenError::Lost);
+            };
+            // While keys are being made, each of them has it listed anyway.
+            if self.pool.publish(begun, Cause::Seen, *inventory).await || Instant::now() > deadline
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Does a known-answer operation in one worker.
@@ -511,14 +449,43 @@ impl Token {
             .map(drop)
     }
 
-    async fn publish(&self, reply: Reply) -> Result<(), TokenError> {
-        match reply {
-            Reply::Inventory(inventory) => {
-                self.pool.publish(*inventory).await;
-                Ok(())
+    /// Signs the items of a frame, in as many goes as the token's pace makes of it.
+    async fn sign_frame(
+        &self,
+        mut items: Vec<SignItem>,
+        deadline: Instant,
+    ) -> Vec<Result<Vec<u8>, TokenError>> {
+        let mut results = Vec::with_capacity(items.len());
+        while !items.is_empty() {
+            let mut request = Request::Sign {
+                items,
+                budget: self.budget(),
+            };
+            let reply = self.pool.run(&request, deadline).await;
+            let Request::Sign { items: sent, .. } = &mut request else {
+                unreachable!("it was made above")
+            };
+            match reply {
+                Ok(Reply::Signed(signed)) if (1..=sent.len()).contains(&signed.len()) => {
+                    items = sent.split_off(signed.len());
+                    results.extend(signed.into_iter().map(|one| {
+                        one.map(serde_bytes::ByteBuf::into_vec)
+                            .map_err(TokenError::Fault)
+                    }));
+                }
+                other => {
+                    let error = other.err().unwrap_or(TokenError::Lost);
+                    results.resize(results.len() + sent.len(), Err(error));
+                    break;
+                }
             }
-            _ => Err(TokenError::Lost),
         }
+        results
+    }
+
+    /// The rest of the time is for the last item that was begun.
+    fn budget(&self) -> Duration {
+        self.config.operation_timeout / 2
     }
 
     async fn bytes(
@@ -527,12 +494,20 @@ impl Token {
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         match self.pool.run(request, deadline).await? {
-            Reply::Bytes(bytes) => Ok(Zeroizing::new(bytes)),
+            Reply::Bytes(bytes) => Ok(bytes),
             _ => Err(TokenError::Lost),
         }
     }
 
     fn item(&self, permit: &Permit, input: Bytes) -> Result<SignItem, TokenError> {
+        permitted(
+            permit,
+            &[
+                Operation::Sign,
+                Operation::Verify,
+                Operation::RequestCertificate,
+            ],
+        )?;
         let with = SignWith::of(permit.algorithm())
             .ok_or_else(|| TokenError::NoSuchKey(permit.key().clone()))?;
         Ok(SignItem {
@@ -557,68 +532,14 @@ impl Token {
     }
 }
 
-impl MacStream {
-    /// Adds a chunk.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`]; the MAC is lost then.
-    pub async fn update(&mut self, chunk: Bytes) -> Result<(), TokenError> {
-        self.step(&Request::MacUpdate {
-            stream: self.stream,
-            chunk: chunk.into(),
-        })
-        .await
-        .map(drop)
-    }
-
-    /// The MAC.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn finish(mut self) -> Result<Vec<u8>, TokenError> {
-        self.finished = true;
-        match self
-            .step(&Request::MacFinish {
-                stream: self.stream,
-            })
-            .await?
-        {
-            Reply::Bytes(mac) => Ok(mac),
-            _ => Err(TokenError::Lost),
-        }
-    }
-
-    /// Closes its session without a MAC; to be called when the caller has gone away.
-    pub async fn abort(mut self) {
-        self.finished = true;
-        // A worker that can't be told is dead, and the session with it.
-        let _ = self
-            .step(&Request::MacAbort {
-                stream: self.stream,
-            })
-            .await;
-    }
-
-    async fn step(&self, request: &Request) -> Result<Reply, TokenError> {
-        self.token
-            .pool
-            .run_on(&self.worker, request, self.token.config.operation_timeout)
-            .await
-    }
-}
-
-impl Drop for MacStream {
-    fn drop(&mut self) {
-        if !self.finished {
-            tracing::debug!(token = %self.token.name(), "a long MAC was dropped without an end");
-        }
+/// A permit to do one thing is none to do another.
+fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError> {
+    if operations.contains(&permit.operation()) {
+        Ok(())
+    } else {
+        Err(TokenError::WrongPermit(permit.operation()))
     }
 }
 
 /// The most items in one frame: half a second of RSA-4096 in software.
 const MAX_BATCH: usize = 100;
-
-/// The most long MACs at once: a slow caller holds a session of the token, and tokens have few.
-const MAX_LONG_MACS: usize = 32;

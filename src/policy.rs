@@ -97,6 +97,21 @@ impl Policy {
         self.rules.is_empty()
     }
 
+    /// The keys that rules name without a star, each with the name of its rule; leaving out the rules that let
+    /// somebody make the key, which need not be there yet.
+    pub fn named_keys(&self) -> impl Iterator<Item = (&str, &KeyName)> {
+        self.rules
+            .iter()
+            .filter(|rule| !rule.names_operation(Operation::Create))
+            .flat_map(|rule| {
+                let patterns = rule.keys.iter().flatten();
+                patterns.filter_map(|pattern| match pattern {
+                    KeyPattern::Exact(name) => Some((&**rule.name(), name)),
+                    KeyPattern::Prefix(_) => None,
+                })
+            })
+    }
+
     /// Asks to use a version of a key with an algorithm: `sign`, `verify`, `encrypt`, `decrypt` or
     /// `request_certificate`.
     ///

@@ -14,7 +14,7 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use crate::{
     admin,
     config::{self, Config},
-    grpc::{CompleteStatus, Services},
+    grpc::{Calls, CompleteStatus, CountCalls, Services},
     pkcs11::{Health, Token},
     proto,
     signer::Signer,
@@ -132,6 +132,13 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Where the admin port is, if there is one.
+    pub fn admin_address(&self) -> Option<std::net::SocketAddr> {
+        self.admin
+            .as_ref()
+            .and_then(|(_, listener)| listener.local_addr().ok())
+    }
+
     /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains.
     ///
     /// # Errors
@@ -162,10 +169,19 @@ impl Server {
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));
+        let calls = Arc::new(Calls::new(&[
+            proto::DESCRIPTORS,
+            tonic_health::pb::FILE_DESCRIPTOR_SET,
+        ]));
         if let Some((admin, listener)) = admin {
-            let (signer, stop) = (Arc::clone(&signer), stop.clone());
+            let shown = admin::Shown {
+                signer: Arc::clone(&signer),
+                endpoint: Arc::clone(&endpoint),
+                calls: Arc::clone(&calls),
+            };
+            let stop = stop.clone();
             tasks.spawn(async move {
-                if let Err(error) = admin::serve(admin, listener, signer, stop).await {
+                if let Err(error) = admin::serve(admin, listener, shown, stop).await {
                     tracing::error!(%error, "the admin port failed");
                 }
             });
@@ -198,6 +214,7 @@ impl Server {
             .max_connection_age(Duration::from_secs(
                 config.server.max_connection_age_seconds.into(),
             ))
+            .layer(CountCalls(calls))
             .layer(CompleteStatus)
             .add_service(health_service)
             .add_optional_service(reflection)
@@ -210,21 +227,39 @@ impl Server {
         // Outside of systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let mut server = std::pin::pin!(server);
-        tokio::select! {
-            ended = &mut server => return Ok(ended?),
-            () = stop.cancelled() => {}
-        }
+        // With nobody connected the server ends with the signal itself.
+        let ended = tokio::select! {
+            ended = &mut server => Some(ended),
+            () = stop.cancelled() => None,
+        };
         accepting.cancel();
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-        let patience = Duration::from_secs(config.server.drain_timeout_seconds.into());
-        tracing::info!(patience = patience.as_secs(), "draining");
-        match tokio::time::timeout(patience, server).await {
-            Ok(ended) => ended?,
-            Err(_) => tracing::warn!("calls were still under way when the time to drain was over"),
-        }
+        let ended = match ended {
+            Some(ended) => ended,
+            None => {
+                let patience = Duration::from_secs(config.server.drain_timeout_seconds.into());
+                tracing::info!(patience = patience.as_secs(), "draining");
+                tokio::time::timeout(patience, server)
+                    .await
+                    .unwrap_or_else(|_| {
+                        tracing::warn!(
+                            "calls were still under way when the time to drain was over"
+                        );
+                        Ok(())
+                    })
+            }
+        };
+        stop_tokens(signer.tokens()).await;
+        ended?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Lets workers that are just starting finish, and no more start. To be called before a process that has opened
+/// tokens ends: a worker that is killed while it logs in can leave a SoftHSM token that nobody can read.
+pub async fn stop_tokens(tokens: &[Arc<Token>]) {
+    futures_util::future::join_all(tokens.iter().map(|token| token.stop())).await;
 }
 
 /// Waits until every token is up or known to be down, at most so long. Says whether all are up.

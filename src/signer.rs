@@ -4,7 +4,13 @@
 //! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
 //! gives is moved into the token's call. Bad content stops before the token is asked.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -34,6 +40,9 @@ mod message;
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    denials: AtomicU64,
+    /// The names of keys that are being made.
+    creating: Mutex<BTreeSet<KeyName>>,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -108,6 +117,8 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            denials: AtomicU64::new(0),
+            creating: Mutex::default(),
         }
     }
 
@@ -119,6 +130,11 @@ impl Signer {
     /// The policy in force.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    /// How many requests the policy has denied.
+    pub fn denials(&self) -> u64 {
+        self.denials.load(Ordering::Relaxed)
     }
 
     /// Puts another policy in force, for the next request.
@@ -222,12 +238,12 @@ impl Signer {
                 .filter(|permit| *permit.key() == facts.version)
             {
                 Some(permit) => permit,
-                None => self.policy.load().authorize(
+                None => self.authorized(self.policy.load().authorize(
                     &call.identity,
                     &facts.version,
                     Operation::Verify,
                     algorithm,
-                )?,
+                ))?,
             };
             if verified(
                 &found.token,
@@ -299,6 +315,9 @@ impl Signer {
             .version(&version)
             .ok_or(Error::NoSuchVersion(version))?;
         found.allows(algorithm)?;
+        if !serves(operation, algorithm) {
+            return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
+        }
         Ok((found, permit))
     }
 
@@ -318,7 +337,11 @@ impl Signer {
         }
         match (found.len(), unusable) {
             (1, None) => Ok(found.swap_remove(0)),
-            (0, None) => Err(Error::NoSuchKey(name.clone())),
+            (0, None) => {
+                // In a token that was never seen it may well be.
+                self.tokens.iter().try_for_each(|token| token.known())?;
+                Err(Error::NoSuchKey(name.clone()))
+            }
             (0, Some(why)) => Err(Error::Unusable {
                 key: name.clone(),
                 why,
@@ -344,6 +367,7 @@ impl Signer {
                 Ok(permit)
             }
             Err(denied) => {
+                self.denials.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     client.id = %denied.identity().name(),
                     operation = %denied.asked().operation,
@@ -408,6 +432,19 @@ fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error>
             given: digest.len(),
         }),
         (Content::Digest(_), None) => Err(Error::DigestNotTaken(algorithm)),
+    }
+}
+
+/// Whether this can be done with this algorithm at all, whatever the key.
+const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
+    match operation {
+        Operation::Sign | Operation::Verify | Operation::RequestCertificate => {
+            matches!(algorithm.purpose(), Purpose::Sign | Purpose::Mac)
+        }
+        Operation::Encrypt | Operation::Decrypt => {
+            matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
+        }
+        Operation::Get | Operation::Create | Operation::GenerateRandom => true,
     }
 }
 

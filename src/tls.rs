@@ -170,6 +170,11 @@ impl Endpoint {
         &self.counters
     }
 
+    /// When the server's certificate in force expires, in seconds since 1970, if that can be read.
+    pub fn certificate_not_after(&self) -> Option<u64> {
+        self.material.load().not_after
+    }
+
     /// How often to ask [`Self::changed`].
     pub const fn reload_interval(&self) -> Duration {
         Duration::from_secs(self.config.reload_interval.get())

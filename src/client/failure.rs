@@ -68,6 +68,14 @@ impl From<Status> for Failure {
         if status.code() == Code::Cancelled && status.message() == TIMEOUT {
             return late();
         }
+        // What hyper says of calls that were waiting on a connection when it was lost; we cancel none.
+        if status.code() == Code::Cancelled && status.message() == CANCELLED {
+            return Self::own(
+                Code::Unavailable,
+                "UNREACHABLE",
+                "the daemon closed the connection before it answered; if that goes on, its log says why",
+            );
+        }
         let info = status.get_details_error_info();
         let (reason, metadata) = info.map_or_else(Default::default, |info| {
             (info.reason, info.metadata.into_iter().collect())
@@ -166,6 +174,7 @@ fn of_alert(alert: &str) -> Failure {
 }
 
 const TIMEOUT: &str = "Timeout expired";
+const CANCELLED: &str = "operation was canceled";
 const ALERT: &str = "received fatal alert: ";
 /// RFC 8446 section 6.2, by their names in `rustls`.
 const ABOUT_CERTIFICATES: [&str; 9] = [

@@ -1,5 +1,7 @@
 //! Gives the errors that the gRPC library makes itself (an unknown method, a message that is too large or
-//! not protobuf) the same details as ours: every error has an `ErrorInfo`.
+//! not protobuf) the same details as ours: every error has an `ErrorInfo`. And has a stream that the caller
+//! broke off end with an error: the library takes a reset for the end of the stream, and a part of a message
+//! would be signed for the whole.
 
 use std::{
     pin::Pin,
@@ -7,7 +9,8 @@ use std::{
 };
 
 use http::{Request, Response};
-use tonic::{Code, Status};
+use http_body_util::BodyExt;
+use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use super::status::status;
@@ -28,9 +31,9 @@ impl<S> Layer<S> for CompleteStatus {
     }
 }
 
-impl<S, B, R> Service<Request<B>> for Completed<S>
+impl<S, R> Service<Request<Body>> for Completed<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<Body>, Response = Response<R>>,
     S::Future: Send + 'static,
     R: Default,
 {
@@ -42,8 +45,10 @@ where
         self.0.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let response = self.0.call(request);
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let response = self
+            .0
+            .call(request.map(|body| Body::new(body.map_err(broken_off))));
         Box::pin(async move { response.await.map(complete) })
     }
 }
@@ -55,10 +60,24 @@ fn complete<R: Default>(response: Response<R>) -> Response<R> {
     let Some(bare) = bare else {
         return response;
     };
+    let mut completed = with_details(bare).into_http::<R>();
+    completed
+        .extensions_mut()
+        .extend(response.into_parts().0.extensions);
+    completed
+}
+
+/// An error of the library's own, with the details that all have.
+pub(super) fn with_details(bare: Status) -> Status {
     let (code, reason) = match bare.code() {
         Code::Unimplemented => (Code::Unimplemented, "METHOD_UNKNOWN"),
         Code::OutOfRange | Code::ResourceExhausted => (Code::InvalidArgument, "REQUEST_TOO_LARGE"),
-        Code::Cancelled | Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::DeadlineExceeded => (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        Code::Cancelled if bare.message() == TIMEOUT => {
+            (Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+        }
+        // Reading from a connection that is lost is unknown to tonic; nobody reads this but the metrics.
+        Code::Cancelled | Code::Unknown => (Code::Cancelled, "CALLER_GONE"),
         Code::Internal | Code::InvalidArgument => (Code::InvalidArgument, "REQUEST_MALFORMED"),
         other => (other, "PROTOCOL_ERROR"),
     };
@@ -66,9 +85,16 @@ fn complete<R: Default>(response: Response<R>) -> Response<R> {
         ("", "METHOD_UNKNOWN") => "there is no such method".to_owned(),
         (text, _) => text.to_owned(),
     };
-    let mut completed = status(code, reason, text, []).into_http::<R>();
-    completed
-        .extensions_mut()
-        .extend(response.into_parts().0.extensions);
-    completed
+    status(code, reason, text, [])
 }
+
+/// The one code that the library takes for an end is made another.
+fn broken_off(error: Status) -> Status {
+    match error.code() {
+        Code::Cancelled => Status::unknown("the caller broke the stream off"),
+        _ => error,
+    }
+}
+
+/// What tonic answers at the deadline that the request named.
+const TIMEOUT: &str = "Timeout expired";

@@ -53,6 +53,13 @@ impl KeyService for Services {
                 .collect::<Result<_, _>>()?,
             compression_allowed: asked.compression_allowed,
         };
+        // The policy has no answer to a question about no algorithm; this is the caller's slip, not a refusal.
+        if wanted.algorithms.is_empty() {
+            return Err(invalid(
+                "KEY_USAGE_INVALID",
+                "`algorithms` is empty; name at least one",
+            ));
+        }
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
             let key = signer.create_key(&call, wanted).await?;

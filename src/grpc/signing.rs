@@ -11,8 +11,8 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::{
-    Services, algorithm, checksum_wrong, content, form, selector, sign_response, status,
-    status::invalid,
+    Services, algorithm, checksum_wrong, complete::with_details, content, form, selector,
+    sign_response, status, status::invalid,
 };
 use crate::{
     proto::v1::{
@@ -122,7 +122,7 @@ impl SigningService for Services {
                     }
                     Some(Err(status)) => {
                         // The caller may be gone too; then nobody wants to know.
-                        let _ = broken.send(Err(status)).await;
+                        let _ = broken.send(Err(with_details(status))).await;
                         return;
                     }
                     None => return,

@@ -73,6 +73,9 @@ impl From<Error> for Status {
                     ("algorithm", algorithm.to_string()),
                 ],
             ),
+            Error::AlgorithmOfAnotherOperation(..) => {
+                invalid("ALGORITHM_OF_ANOTHER_OPERATION", text)
+            }
             Error::NotSupported(_) => {
                 status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
             }
@@ -127,6 +130,9 @@ fn of_token(error: &TokenError) -> Status {
                 .to_owned(),
             Duration::from_secs(1),
         ),
+        TokenError::WrongPermit(_) => {
+            internal("the call failed by a fault of the daemon, which is in its log")
+        }
         TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
         TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
         TokenError::Exists(key) => status(

@@ -1,8 +1,11 @@
 //! The `[[tokens]]` section of the configuration.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 
 use super::{pin::PinSource, protocol::Selector, worker::MAX_LANES};
 use crate::key::KeyName;
@@ -43,22 +46,27 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct Unchecked {
     name: KeyName,
+    #[serde(deserialize_with = "absolute")]
     module: PathBuf,
     label: Option<String>,
     serial: Option<String>,
+    #[serde(deserialize_with = "pin_source")]
     pin: PinSource,
-    #[serde(default = "two")]
+    #[serde(default = "two", deserialize_with = "bounded::<64, _>")]
     workers: usize,
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "bounded::<MOST_THREADS, _>")]
     threads: usize,
-    #[serde(default = "default_queue")]
+    #[serde(
+        default = "default_queue",
+        deserialize_with = "bounded::<1_000_000, _>"
+    )]
     queue: usize,
-    #[serde(default = "five")]
-    operation_timeout_seconds: f64,
-    #[serde(default = "sixty")]
-    create_timeout_seconds: f64,
-    #[serde(default = "thirty")]
-    start_timeout_seconds: f64,
+    #[serde(default = "five", deserialize_with = "seconds")]
+    operation_timeout_seconds: Duration,
+    #[serde(default = "sixty", deserialize_with = "seconds")]
+    create_timeout_seconds: Duration,
+    #[serde(default = "thirty", deserialize_with = "seconds")]
+    start_timeout_seconds: Duration,
     #[serde(default = "yes")]
     verify_signatures: bool,
     #[serde(default)]
@@ -85,43 +93,93 @@ impl TryFrom<Unchecked> for Config {
                 raw.name.as_str()
             ));
         }
-        if !raw.module.is_absolute() {
-            return Err(format!(
-                "`module` is {:?}; expected an absolute path",
-                raw.module
-            ));
-        }
-        let bounded = |name, value: usize, most| {
-            if (1..=most).contains(&value) {
-                Ok(value)
-            } else {
-                Err(format!("`{name}` is {value}; expected 1 to {most}"))
-            }
-        };
-        let seconds = |name, value: f64| {
-            if (0.01..=3600.0).contains(&value) {
-                Ok(Duration::from_secs_f64(value))
-            } else {
-                Err(format!("`{name}` is {value}; expected 0.01 to 3600"))
-            }
-        };
         Ok(Self {
-            workers: bounded("workers", raw.workers, 64)?,
-            threads: bounded("threads", raw.threads, MAX_LANES - 1)?,
-            queue: bounded("queue", raw.queue, 1_000_000)?,
-            operation_timeout: seconds("operation_timeout_seconds", raw.operation_timeout_seconds)?,
-            create_timeout: seconds("create_timeout_seconds", raw.create_timeout_seconds)?,
-            start_timeout: seconds("start_timeout_seconds", raw.start_timeout_seconds)?,
             name: raw.name,
             module: raw.module,
             label: raw.label,
             serial: raw.serial,
             pin: raw.pin,
+            workers: raw.workers,
+            threads: raw.threads,
+            queue: raw.queue,
+            operation_timeout: raw.operation_timeout_seconds,
+            create_timeout: raw.create_timeout_seconds,
+            start_timeout: raw.start_timeout_seconds,
             verify_signatures: raw.verify_signatures,
             environment: raw.environment,
         })
     }
 }
+
+fn absolute<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(D::Error::custom(format!(
+            "it is {path:?}; expected an absolute path, since the loader looks for others where it likes"
+        )))
+    }
+}
+
+fn bounded<'de, const MOST: usize, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<usize, D::Error> {
+    let value = i64::deserialize(deserializer)?;
+    usize::try_from(value)
+        .ok()
+        .filter(|value| (1..=MOST).contains(value))
+        .ok_or_else(|| D::Error::custom(format!("it is {value}; expected 1 to {MOST}")))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if (0.01..=3600.0).contains(&value) {
+        Ok(Duration::from_secs_f64(value))
+    } else {
+        Err(D::Error::custom(format!(
+            "it is {value}; expected 0.01 to 3600 seconds"
+        )))
+    }
+}
+
+/// Reads where the PIN is. What is there in place of that may be the PIN itself, so no error shows it.
+fn pin_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PinSource, D::Error> {
+    struct Source;
+    impl<'de> Visitor<'de> for Source {
+        type Value = PinSource;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str(WHERE_A_PIN_IS)
+        }
+
+        fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<PinSource, E> {
+            Err(E::custom(WHERE_A_PIN_IS))
+        }
+
+        fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<PinSource, E> {
+            Err(E::custom(WHERE_A_PIN_IS))
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PinSource, A::Error> {
+            let wrong = || A::Error::custom(WHERE_A_PIN_IS);
+            let source = match map.next_key::<String>()?.as_deref() {
+                Some("file") => PinSource::File(map.next_value().map_err(|_| wrong())?),
+                Some("credential") => PinSource::Credential(map.next_value().map_err(|_| wrong())?),
+                Some("descriptor") => PinSource::Descriptor(map.next_value().map_err(|_| wrong())?),
+                _ => return Err(wrong()),
+            };
+            match map.next_key::<String>()? {
+                None => Ok(source),
+                Some(_) => Err(wrong()),
+            }
+        }
+    }
+    deserializer.deserialize_any(Source)
+}
+
+const WHERE_A_PIN_IS: &str = "a PIN itself is never in the configuration; expected where it is read from, one of { file = \"PATH\" }, { credential = \"NAME\" } and { descriptor = NUMBER }";
+const MOST_THREADS: usize = MAX_LANES - 1;
 
 const fn one() -> usize {
     1
@@ -132,14 +190,14 @@ const fn two() -> usize {
 const fn default_queue() -> usize {
     1024
 }
-const fn five() -> f64 {
-    5.0
+const fn five() -> Duration {
+    Duration::from_secs(5)
 }
-const fn thirty() -> f64 {
-    30.0
+const fn thirty() -> Duration {
+    Duration::from_secs(30)
 }
-const fn sixty() -> f64 {
-    60.0
+const fn sixty() -> Duration {
+    Duration::from_secs(60)
 }
 const fn yes() -> bool {
     true

@@ -3,10 +3,15 @@
 //! Searching for one key costs more the more objects there are (SoftHSM: 17 ms among 1,000), so nothing
 //! is ever searched for; the whole list is read and the table made from it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use cryptoki::{
-    error::Error,
+    error::{Error, RvError},
     object::{Attribute, AttributeType, KeyType as TokenKeyType, ObjectClass, ObjectHandle},
     session::Session,
 };
@@ -35,7 +40,7 @@ pub(super) struct Listing {
 pub(super) struct Handle {
     pub(super) object: ObjectHandle,
     pub(super) binding: Binding,
-    pub(super) public: Option<PublicKey>,
+    pub(super) public: Option<Arc<PublicKey>>,
 }
 
 /// Labels the records of keys that this daemon makes, among a token's data objects.
@@ -47,46 +52,44 @@ pub(super) const RECORD_APPLICATION: &[u8] = b"chancery";
 ///
 /// Only if the token itself fails; an object that can't be served becomes a [`Problem`].
 pub(super) fn list(session: &Session) -> Result<Listing, Error> {
+    // Another process may be making or removing a key: SoftHSM shows its objects half-written, or not at all.
+    for _ in 1..TRIES {
+        match list_once(session) {
+            Err(_) => thread::sleep(PAUSE),
+            listed => return listed,
+        }
+    }
+    list_once(session)
+}
+
+fn list_once(session: &Session) -> Result<Listing, Error> {
     let mut listing = Listing::default();
     let mut secrets = Vec::new();
     let mut publics = Vec::new();
     for handle in session.find_objects(&[])? {
-        let object = Object::read(
-            session,
-            handle,
-            &[
-                AttributeType::Class,
-                AttributeType::Label,
-                AttributeType::Id,
-            ],
-        )?;
+        let object = match Object::whole(session, handle) {
+            Ok(object) => object,
+            // Other processes remove objects and write new ones while this one looks.
+            Err(Error::Pkcs11(
+                RvError::ObjectHandleInvalid | RvError::AttributeValueInvalid,
+                _,
+            )) => continue,
+            Err(error) => return Err(error),
+        };
         match object.class {
-            Some(ObjectClass::PRIVATE_KEY) => secrets.push(object.more(session, &PRIVATE)?),
-            Some(ObjectClass::SECRET_KEY) => secrets.push(object.more(session, &SECRET)?),
-            Some(ObjectClass::PUBLIC_KEY) => publics.push(object.more(session, &PUBLIC)?),
-            Some(ObjectClass::DATA) => {
-                let object =
-                    object.more(session, &[AttributeType::Application, AttributeType::Value])?;
-                if object
-                    .bytes
-                    .get(&AttributeType::Application)
-                    .map(Vec::as_slice)
-                    == Some(RECORD_APPLICATION)
-                {
-                    let value = object
-                        .bytes
-                        .get(&AttributeType::Value)
-                        .cloned()
-                        .unwrap_or_default();
-                    listing.records.insert(object.label(), value);
-                }
+            Some(ObjectClass::PRIVATE_KEY | ObjectClass::SECRET_KEY) => secrets.push(object),
+            Some(ObjectClass::PUBLIC_KEY) => publics.push(object),
+            Some(ObjectClass::DATA) if object.is_record() => {
+                let value = object.bytes.get(&AttributeType::Value);
+                let value = value.cloned().unwrap_or_default();
+                listing.records.insert(object.label(), value);
             }
             // Certificates and profiles are none of our business.
             _ => {}
         }
     }
 
-    let mut seen: HashMap<KeyVersion, usize> = HashMap::new();
+    let mut seen: BTreeMap<KeyVersion, usize> = BTreeMap::new();
     for object in &secrets {
         let label = object.label();
         let version: KeyVersion = match label.parse() {
@@ -132,12 +135,9 @@ struct Object {
 }
 
 impl Object {
-    fn read(
-        session: &Session,
-        handle: ObjectHandle,
-        wanted: &[AttributeType],
-    ) -> Result<Self, Error> {
-        let empty = Self {
+    /// All of it that its class makes worth asking for.
+    fn whole(session: &Session, handle: ObjectHandle) -> Result<Self, Error> {
+        let object = Self {
             handle,
             class: None,
             key_type: None,
@@ -145,7 +145,14 @@ impl Object {
             bytes: HashMap::new(),
             value_length: None,
         };
-        empty.more(session, wanted)
+        let object = object.more(session, &ANY)?;
+        match object.class {
+            Some(ObjectClass::PRIVATE_KEY) => object.more(session, &PRIVATE),
+            Some(ObjectClass::SECRET_KEY) => object.more(session, &SECRET),
+            Some(ObjectClass::PUBLIC_KEY) => object.more(session, &PUBLIC),
+            Some(ObjectClass::DATA) => object.more(session, &DATA),
+            _ => Ok(object),
+        }
     }
 
     fn more(mut self, session: &Session, wanted: &[AttributeType]) -> Result<Self, Error> {
@@ -182,6 +189,12 @@ impl Object {
             }
         }
         Ok(self)
+    }
+
+    /// Whether it is the record of a key of ours.
+    fn is_record(&self) -> bool {
+        let application = self.bytes.get(&AttributeType::Application);
+        application.map(Vec::as_slice) == Some(RECORD_APPLICATION)
     }
 
     fn label(&self) -> String {
@@ -303,7 +316,7 @@ fn found(
         Handle {
             object: object.handle,
             binding,
-            public,
+            public: public.map(Arc::new),
         },
     ))
 }
@@ -363,11 +376,23 @@ fn secret_binding(object: &Object) -> Binding {
     Binding(hash.finalize().into())
 }
 
+/// How often a listing that failed is tried, and how long it waits between.
+const TRIES: usize = 3;
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Key types of PKCS#11 section A (pkcs11t.h).
 const CKK_GENERIC_SECRET: u64 = 0x10;
 const CKK_SHA256_HMAC: u64 = 0x2b;
 const CKK_SHA384_HMAC: u64 = 0x2c;
 const CKK_SHA512_HMAC: u64 = 0x2d;
+
+const ANY: [AttributeType; 3] = [
+    AttributeType::Class,
+    AttributeType::Label,
+    AttributeType::Id,
+];
+
+const DATA: [AttributeType; 2] = [AttributeType::Application, AttributeType::Value];
 
 const PRIVATE: [AttributeType; 13] = [
     AttributeType::KeyType,

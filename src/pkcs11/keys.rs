@@ -153,7 +153,7 @@ impl KeyTable {
                     let versions = versions
                         .iter()
                         .filter(|version| {
-                            let same = key_type(version, &usage) == Ok(usage.key_type());
+                            let same = key_type(version, &usage, adopted) == Ok(usage.key_type());
                             if !same {
                                 table.problems.push(Problem {
                                     label: version.version.to_string(),
@@ -277,7 +277,7 @@ fn usage(
             .ok()
             .filter(|record: &Record| record.format == 1)
             .ok_or("its record in the token can't be read; it may be of a newer version of this program")?;
-        let key_type = type_for(&found.material, &record.algorithms)?;
+        let key_type = made_type(&found.material, &record.algorithms)?;
         return Usage::new(
             key_type,
             record.purpose,
@@ -349,7 +349,10 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
         Material::Rsa { .. } if decrypt && !sign && !derive => {
             (Purpose::Decrypt, vec![Algorithm::RsaOaep256])
         }
-        Material::Ec { curve, .. } if signs_only => (Purpose::Sign, vec![Algorithm::Ecdsa(*curve)]),
+        // What else it says of a key on a curve, such as that it decrypts, is only its default: no mechanism does.
+        Material::Ec { curve, .. } if sign && !derive => {
+            (Purpose::Sign, vec![Algorithm::Ecdsa(*curve)])
+        }
         Material::Ec { .. } if derive && !sign => (
             Purpose::Decrypt,
             vec![
@@ -358,7 +361,7 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
                 Algorithm::EcdhEsA256Kw,
             ],
         ),
-        Material::Ed25519 { .. } if signs_only => (Purpose::Sign, vec![Algorithm::EdDsa]),
+        Material::Ed25519 { .. } if sign => (Purpose::Sign, vec![Algorithm::EdDsa]),
         Material::Secret { bytes, made_for } if sign => {
             let hash = match (made_for, bytes) {
                 (Some(hash), _) => *hash,
@@ -382,8 +385,30 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
     })
 }
 
-fn key_type(found: &FoundKey, usage: &Usage) -> Result<KeyType, String> {
-    type_for(&found.material, usage.algorithms())
+fn key_type(found: &FoundKey, usage: &Usage, adopted: bool) -> Result<KeyType, String> {
+    if adopted {
+        type_for(&found.material, usage.algorithms())
+    } else {
+        made_type(&found.material, usage.algorithms())
+    }
+}
+
+/// The type of a key that was made here: a secret is as long as the hash that it was made for.
+fn made_type(material: &Material, algorithms: &[Algorithm]) -> Result<KeyType, String> {
+    let hashes = [Hash::Sha256, Hash::Sha384, Hash::Sha512];
+    match material {
+        Material::Secret {
+            bytes,
+            made_for: None,
+        } => hashes
+            .into_iter()
+            .find(|hash| hash.len() as u64 == *bytes)
+            .map_or_else(
+                || type_for(material, algorithms),
+                |hash| Ok(KeyType::Hmac(hash)),
+            ),
+        _ => type_for(material, algorithms),
+    }
 }
 
 /// The type of a key, given what it will be used with: a generic secret serves the largest hash that is

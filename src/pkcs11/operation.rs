@@ -1,13 +1,14 @@
 //! What one lane of a worker does with its session: one job at a time.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, RwLock},
+    time::Instant,
 };
 
 use cryptoki::{
     context::Pkcs11,
-    error::{Error, RvError},
+    error::Error,
     mechanism::{
         Mechanism, MechanismType,
         aead::GcmParams,
@@ -23,18 +24,19 @@ use zeroize::Zeroizing;
 
 use super::{
     errors::{Fault, Treatment, Work},
-    inventory::{self, Handle, Listing, RECORD_APPLICATION},
-    mechanism::Recipe,
+    inventory::{self, Handle, Listing},
     oaep,
     protocol::{
-        Capabilities, DecryptWith, Flags, Inventory, KeyReference, Reply, Request, SignItem,
+        Binding, Capabilities, DecryptWith, Inventory, KeyReference, Reply, Request, SignItem,
         SignWith, TokenFacts,
     },
 };
 use crate::{
-    algorithm::{Algorithm, Hash, KeyType},
-    key::{Input, KeyVersion, PublicKey},
+    algorithm::Hash,
+    key::{Input, KeyVersion, PublicKey, Verifier},
 };
+
+mod create;
 
 /// What all lanes of a worker share.
 pub(super) struct Module {
@@ -54,6 +56,8 @@ pub(super) struct Module {
 pub(super) struct Lane {
     module: Arc<Module>,
     session: Option<Session>,
+    /// Public keys that have verified a signature here, parsed. At most one for each key and algorithm.
+    verifiers: HashMap<(Binding, SignWith), Verifier>,
 }
 
 impl Module {
@@ -97,6 +101,15 @@ impl Module {
         }
     }
 
+    /// The handle of some key, if there is any.
+    fn any_handle(&self) -> Option<ObjectHandle> {
+        let handles = self
+            .handles
+            .read()
+            .expect("no lane panics: a panic ends the worker");
+        handles.values().next().map(|handle| handle.object)
+    }
+
     /// The handle for a key, if it is the key that the daemon means.
     fn handle(&self, key: &KeyReference) -> Option<Handle> {
         let handles = self
@@ -112,23 +125,27 @@ impl Module {
 
 impl Lane {
     /// A lane without a session yet.
-    pub(super) const fn new(module: Arc<Module>) -> Self {
+    pub(super) fn new(module: Arc<Module>) -> Self {
         Self {
             module,
             session: None,
+            verifiers: HashMap::new(),
         }
     }
 
     /// Does one job.
     pub(super) fn execute(&mut self, request: Request) -> Reply {
         let result = match request {
-            Request::Sign(items) => {
-                return Reply::Signed(
-                    items
-                        .into_iter()
-                        .map(|item| self.sign(item).map(ByteBuf::from))
-                        .collect(),
-                );
+            Request::Sign { items, budget } => {
+                let start = Instant::now();
+                let mut signed = Vec::with_capacity(items.len());
+                for item in items {
+                    if !signed.is_empty() && start.elapsed() > budget {
+                        break;
+                    }
+                    signed.push(self.sign(item).map(ByteBuf::from));
+                }
+                return Reply::Signed(signed);
             }
             Request::Decrypt {
                 key,
@@ -175,7 +192,8 @@ impl Lane {
             } => {
                 let allowed = self.allowed_mechanisms(&algorithms);
                 return match self.create(&version, key_type, flags, &allowed, record) {
-                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
+                    Ok(Some(inventory)) => Reply::Inventory(Box::new(inventory)),
+                    Ok(None) => Reply::Exists,
                     Err(fault) => Reply::Failed(fault),
                 };
             }
@@ -188,7 +206,7 @@ impl Lane {
             Request::Check => return done(self.check()),
         };
         match result {
-            Ok(bytes) => Reply::Bytes(bytes),
+            Ok(bytes) => Reply::Bytes(Zeroizing::new(bytes)),
             Err(fault) => Reply::Failed(fault),
         }
     }
@@ -218,7 +236,6 @@ impl Lane {
         } = item;
         let handle = self.handle(&key)?;
         let mechanism = with.mechanism();
-        let public = handle.public.as_ref().filter(|_| verify);
         // Only RSA PKCS#1 is fed something else than what is verified.
         let feed = match with {
             SignWith::RsaPkcs1(_) => with.feed(input.clone()),
@@ -227,15 +244,40 @@ impl Lane {
         let signature = self.with_session(Work::Ours, |session, _| {
             session.sign(&mechanism, handle.object, &feed)
         })?;
-        if let Some(public) = public {
+        if let Some(public) = handle.public.filter(|_| verify) {
             let input = match with {
                 SignWith::RsaPkcs1(hash) => Input::Digest(&feed[feed.len() - hash.len()..]),
                 SignWith::EdDsa => Input::Message(&feed),
                 _ => Input::Digest(&feed),
             };
-            verified(public, with.algorithm(), input, &signature)?;
+            self.verify((handle.binding, with), &public, input, &signature)?;
         }
         Ok(signature)
+    }
+
+    /// A signature that does not verify is never released: handles can move to another key, and hardware fails.
+    fn verify(
+        &mut self,
+        key: (Binding, SignWith),
+        public: &PublicKey,
+        input: Input<'_>,
+        signature: &[u8],
+    ) -> Result<(), Fault> {
+        let verifier = match self.verifiers.entry(key) {
+            Entry::Occupied(known) => Some(known.into_mut()),
+            Entry::Vacant(place) => public
+                .verifier(key.1.algorithm(), false)
+                .map(|verifier| place.insert(verifier)),
+        };
+        if verifier.is_some_and(|verifier| verifier.verifies(input, signature)) {
+            Ok(())
+        } else {
+            Err(Fault::new(
+                Treatment::Device,
+                "C_Sign",
+                "a signature that does not verify with the public key",
+            ))
+        }
     }
 
     fn decrypt(
@@ -368,71 +410,33 @@ impl Lane {
             })
     }
 
-    fn allowed_mechanisms(&self, algorithms: &[Algorithm]) -> Vec<MechanismType> {
-        let mut allowed: Vec<_> = algorithms
-            .iter()
-            .map(|algorithm| self.module.capabilities.mechanism_for(*algorithm))
-            .collect();
-        allowed.sort_unstable_by_key(|mechanism| **mechanism);
-        allowed.dedup();
-        allowed
-    }
-
-    /// Makes a key: first its record, then the key, so that a key of ours is never without its limits.
-    fn create(
-        &mut self,
-        version: &KeyVersion,
-        key_type: KeyType,
-        flags: Flags,
-        allowed: &[MechanismType],
-        record: Vec<u8>,
-    ) -> Result<Inventory, Fault> {
-        let session = self
-            .module
-            .pkcs11
-            .open_rw_session(self.module.slot)
-            .map_err(ours)?;
-        let label = version.to_string();
-        // A record may be left from a creation that was cut short; there is no key for it, so it goes.
-        let record_template = [
-            Attribute::Class(ObjectClass::DATA),
-            Attribute::Application(RECORD_APPLICATION.to_vec()),
-            Attribute::Label(version.key.as_str().as_bytes().to_vec()),
-        ];
-        for left in session.find_objects(&record_template).map_err(ours)? {
-            session.destroy_object(left).map_err(ours)?;
-        }
-        let mut template = record_template.to_vec();
-        template.extend([
-            Attribute::Token(true),
-            Attribute::Private(true),
-            Attribute::Value(record),
-        ]);
-        let recorded = session.create_object(&template).map_err(ours)?;
-        let made = generate(&session, key_type, flags, allowed, &label);
-        if made.is_err() {
-            // The first error is the one to tell; a record without a key does nothing.
-            let _ = session.destroy_object(recorded);
-        }
-        made?;
-        let listing = inventory::list(&session).map_err(ours)?;
-        Ok(self.module.adopt(listing))
-    }
-
     fn list(&mut self) -> Result<Inventory, Fault> {
         let module = Arc::clone(&self.module);
         let listing = self.with_session(Work::Ours, |session, _| inventory::list(session))?;
+        // A token that is away may look like one that is empty; a new worker will know.
+        if listing.handles.is_empty() && module.any_handle().is_some() {
+            return Err(Fault::new(
+                Treatment::Recycle,
+                "the listing of the token",
+                "no key at all, where there were some",
+            ));
+        }
         Ok(module.adopt(listing))
     }
 
-    /// A known answer (FIPS 180-4, SHA-256 of "abc"), where the token can; and that it is still logged in.
+    /// A known answer (FIPS 180-4, SHA-256 of "abc"), where the token can; that it is still logged in; and
+    /// that a key is still where it was, which neither of them says.
     fn check(&mut self) -> Result<(), Fault> {
+        let any_key = self.module.any_handle();
         let has_digest = self.module.capabilities.has(MechanismType::SHA256);
         self.with_session(Work::Ours, |session, _| {
             if has_digest
                 && session.digest(&Mechanism::Sha256, b"abc")? != Hash::Sha256.digest(b"abc")
             {
                 return Ok(Some("a wrong digest"));
+            }
+            if let Some(key) = any_key {
+                session.get_attributes(key, &[AttributeType::Label])?;
             }
             Ok(match session.get_session_info()?.session_state() {
                 SessionState::RoUser | SessionState::RwUser => None,
@@ -492,110 +496,6 @@ impl Lane {
             treatment: Treatment::Recycle,
             ..fault
         })
-    }
-}
-
-fn generate(
-    session: &Session,
-    key_type: KeyType,
-    flags: Flags,
-    allowed: &[MechanismType],
-    label: &str,
-) -> Result<(), Fault> {
-    let mut id = [0; 20];
-    aws_lc_rs::rand::fill(&mut id)
-        .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
-    let mut recipe = Recipe::new(key_type, flags, label, &id);
-    // Holds whoever else has the PIN to the same mechanisms; the daemon itself is held by the record.
-    recipe
-        .secret
-        .push(Attribute::AllowedMechanisms(allowed.to_vec()));
-    match make(session, &recipe) {
-        // Tokens that have no such attribute say so in one of these ways.
-        Err(Error::Pkcs11(
-            RvError::AttributeTypeInvalid
-            | RvError::AttributeValueInvalid
-            | RvError::TemplateInconsistent,
-            _,
-        )) => {
-            recipe.secret.pop();
-            make(session, &recipe).map_err(ours)?
-        }
-        other => other.map_err(ours)?,
-    }
-    .map_or(Ok(()), |(public, private)| {
-        // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
-        let identifier = key_identifier(session, public)?;
-        for object in [public, private] {
-            session
-                .update_attributes(object, &[Attribute::Id(identifier.clone())])
-                .map_err(ours)?;
-        }
-        Ok(())
-    })
-}
-
-/// The pair, or `None` for a secret.
-fn make(session: &Session, recipe: &Recipe) -> Result<Option<(ObjectHandle, ObjectHandle)>, Error> {
-    match &recipe.public {
-        None => session
-            .generate_key(&recipe.mechanism, &recipe.secret)
-            .map(|_| None),
-        Some(public) => session
-            .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
-            .map(Some),
-    }
-}
-
-/// The SHA-1 of the BIT STRING that a SubjectPublicKeyInfo would hold.
-fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fault> {
-    let wanted = [
-        AttributeType::EcPoint,
-        AttributeType::Modulus,
-        AttributeType::PublicExponent,
-    ];
-    let (mut point, mut modulus, mut exponent) = (None, None, None);
-    for attribute in session.get_attributes(public, &wanted).map_err(ours)? {
-        match attribute {
-            Attribute::EcPoint(bytes) => point = Some(bytes),
-            Attribute::Modulus(bytes) => modulus = Some(bytes),
-            Attribute::PublicExponent(bytes) => exponent = Some(bytes),
-            _ => {}
-        }
-    }
-    let bits = match (&point, modulus, exponent) {
-        (Some(point), _, _) => inventory::octet_string(point).to_vec(),
-        (None, Some(modulus), Some(exponent)) => PublicKey::from_rsa(&modulus, &exponent)
-            .map_err(|error| Fault::new(Treatment::Device, "C_GenerateKeyPair", error.to_string()))?
-            .subject_public_key()
-            .to_vec(),
-        _ => {
-            return Err(Fault::new(
-                Treatment::Device,
-                "C_GenerateKeyPair",
-                "a public key without its value",
-            ));
-        }
-    };
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &bits);
-    Ok(digest.as_ref().to_vec())
-}
-
-/// A signature that does not verify is never released: handles can move to another key, and hardware fails.
-fn verified(
-    public: &PublicKey,
-    algorithm: Algorithm,
-    input: Input<'_>,
-    signature: &[u8],
-) -> Result<(), Fault> {
-    if public.verifies(algorithm, input, signature, false) {
-        Ok(())
-    } else {
-        Err(Fault::new(
-            Treatment::Device,
-            "C_Sign",
-            "a signature that does not verify with the public key",
-        ))
     }
 }
 

@@ -4,8 +4,8 @@
 //! was refused is remembered on disk, as a slow salted hash, and is not tried again until it changes.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Read, Write},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
     num::NonZeroU32,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -157,12 +157,29 @@ impl Mark {
         .is_ok()
     }
 
+    /// Makes a file to remember a refusal in, of the size that it will have: to be done before a PIN is tried,
+    /// so that a full disk is noticed while it does no harm.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be written.
+    pub(super) fn prepare(&self) -> io::Result<File> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(self.prepared())?;
+        file.write_all(&[b' '; 256])?;
+        Ok(file)
+    }
+
     /// Remembers that this PIN was refused, durably.
     ///
     /// # Errors
     ///
     /// If the file can't be written.
-    pub(super) fn set(&self, pin: &SecretString) -> io::Result<()> {
+    pub(super) fn set(&self, mut place: File, pin: &SecretString) -> io::Result<()> {
         let (mut salt, mut hash) = ([0; 16], [0; 32]);
         aws_lc_rs::rand::fill(&mut salt).map_err(|_| io::Error::other("no random numbers"))?;
         pbkdf2::derive(
@@ -176,14 +193,19 @@ impl Mark {
             salt: hex::encode(salt),
             hash: hex::encode(hash),
         })?;
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&self.path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+        // What is left of the blanks behind it is no harm to JSON.
+        place.seek(SeekFrom::Start(0))?;
+        place.write_all(text.as_bytes())?;
+        place.sync_all()?;
+        fs::rename(self.prepared(), &self.path)?;
+        match self.path.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+
+    fn prepared(&self) -> PathBuf {
+        self.path.with_extension("json.new")
     }
 
     /// Forgets, after a PIN was accepted.
@@ -191,6 +213,7 @@ impl Mark {
         // A mark that is not there is what was wanted; one that can't be removed names a PIN that is
         // not the one that was just accepted, so it harms nothing.
         let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(self.prepared());
     }
 
     fn material(&self, pin: &SecretString) -> Zeroizing<Vec<u8>> {
@@ -253,7 +276,7 @@ mod tests {
         assert_eq!(mark.path().parent(), Some(directory.path()));
         let (wrong, right) = (SecretString::from("0000"), SecretString::from("1234"));
         assert!(!mark.holds(&wrong));
-        mark.set(&wrong).unwrap();
+        mark.set(mark.prepare().unwrap(), &wrong).unwrap();
         assert!(mark.holds(&wrong));
         assert!(!mark.holds(&right));
         assert!(!fs::read_to_string(mark.path()).unwrap().contains("0000\""));

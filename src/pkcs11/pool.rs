@@ -7,10 +7,7 @@
 //! since no result had left.
 
 use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
     path::PathBuf,
-    process::Stdio,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -19,25 +16,25 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     net::UnixStream,
-    process::{Child, Command},
     sync::{Notify, Semaphore, watch},
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
-use zeroize::Zeroizing;
 
 use super::{
     TokenError,
     config::Config,
     errors::{Fault, Treatment},
     keys::{Declaration, KeyTable},
-    protocol::{self, Inventory, Reply, Request, Setup, StartError, Started},
-    worker::MAX_LANES,
+    protocol::{self, Inventory, Problem, Reply, Request},
 };
+
+use exchange::{Broken, exchange};
+
+mod exchange;
+mod launch;
 
 /// How a token is, as far as callers are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,6 +83,11 @@ struct Shared {
     listed: ArcSwap<Listed>,
     publishing: tokio::sync::Mutex<()>,
     declarations: Arc<[Declaration]>,
+    /// How many keys were made so far: a listing that was begun before the last of them may lack it.
+    made: AtomicU64,
+    /// One worker starts at a time, so that its time to start is its own.
+    starting: tokio::sync::Mutex<()>,
+    stopping: AtomicBool,
     /// Failures of the token since something last went well.
     device_failures: AtomicUsize,
     counters: Counters,
@@ -99,6 +101,8 @@ struct Lane {
 /// One worker process, while it lives.
 pub(super) struct Worker {
     alive: AtomicBool,
+    /// Whether it has done anything well.
+    proved: AtomicBool,
     killed: Notify,
     side: tokio::sync::Mutex<UnixStream>,
 }
@@ -112,10 +116,17 @@ pub(super) enum Repeat {
     Never,
 }
 
-/// Why a lane gave no reply.
-enum Broken {
-    Hung,
-    Lost,
+/// When a listing was begun; see [`Pool::publish`].
+#[derive(Clone, Copy)]
+pub(super) struct Begun(u64);
+
+/// What a listing came with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// A key was made, and is in it.
+    Made,
+    /// Somebody looked.
+    Seen,
 }
 
 impl Pool {
@@ -138,12 +149,15 @@ impl Pool {
             listed: ArcSwap::default(),
             publishing: tokio::sync::Mutex::default(),
             declarations: declarations.into(),
+            made: AtomicU64::new(0),
+            starting: tokio::sync::Mutex::default(),
+            stopping: AtomicBool::new(false),
             device_failures: AtomicUsize::new(0),
             counters: Counters::default(),
         });
         let mut supervisors = JoinSet::new();
         for number in 0..workers {
-            supervisors.spawn(supervise(Arc::clone(&shared), number));
+            supervisors.spawn(launch::supervise(Arc::clone(&shared), number));
         }
         Self {
             shared,
@@ -273,9 +287,22 @@ impl Pool {
         }
     }
 
-    /// Puts a listing that a job brought back in force.
-    pub(super) async fn publish(&self, inventory: Inventory) {
-        self.shared.publish(inventory).await;
+    /// Starts no more workers, and waits a little for one that is just starting: if it were killed while it logs
+    /// in, SoftHSM 2.6 would leave a token that can't be read any more.
+    pub(super) async fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        let _ = timeout(STARTING, self.shared.starting.lock()).await;
+    }
+
+    /// To be taken before a listing is asked for.
+    pub(super) fn begin(&self) -> Begun {
+        self.shared.begin()
+    }
+
+    /// Puts a listing that a job brought back in force, unless another key was made meanwhile: then it is out
+    /// of date, another is to be made, and `false` is the answer.
+    pub(super) async fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
+        self.shared.publish(begun, cause, inventory).await
     }
 }
 
@@ -317,10 +344,14 @@ pub(super) struct Listed {
 
 impl Shared {
     /// Makes the table of a listing, if it differs from the last, and puts both in force.
-    async fn publish(&self, inventory: Inventory) {
+    async fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
         let _order = self.publishing.lock().await;
-        if self.listed.load().inventory == inventory {
-            return;
+        let current = self.made.load(Ordering::Acquire) == begun.0;
+        if cause == Cause::Made {
+            self.made.fetch_add(1, Ordering::AcqRel);
+        }
+        if !current || self.listed.load().inventory == inventory {
+            return current;
         }
         let (token, declarations) = (self.config.name.clone(), Arc::clone(&self.declarations));
         // A thousand points on curves are checked: too long for a thread that serves the network.
@@ -330,12 +361,15 @@ impl Shared {
         });
         let Ok(listed) = made.await else {
             tracing::error!(token = %self.config.name, "the token's listing could not be read; the last one stays in force");
-            return;
+            return false;
         };
-        for problem in listed.keys.problems() {
+        let known = self.listed.load();
+        let new = |problem: &&Problem| !known.keys.problems().contains(problem);
+        for problem in listed.keys.problems().iter().filter(new) {
             tracing::warn!(token = %self.config.name, label = problem.label, problem = problem.text, "an object in the token can't be served");
         }
         self.listed.store(Arc::new(listed));
+        true
     }
 
     async fn acquire(&self, deadline: Instant) -> Result<Lane, TokenError> {
@@ -377,11 +411,48 @@ impl Shared {
     }
 
     fn release(&self, lane: Lane) {
-        self.lanes
+        let mut lanes = self.lanes.lock().expect("nothing panics while holding it");
+        // Looked at under the lock: what comes after `forget` would stay for good.
+        if lane.worker.alive.load(Ordering::Acquire) {
+            lanes.push(lane);
+            drop(lanes);
+            self.free.add_permits(1);
+        }
+    }
+
+    /// Takes back the lanes of a worker that is dead: those at the bottom of the pile may never be asked for.
+    fn forget(&self, worker: &Arc<Worker>) {
+        let gone: Vec<Lane> = self
+            .lanes
             .lock()
             .expect("nothing panics while holding it")
-            .push(lane);
-        self.free.add_permits(1);
+            .extract_if(.., |lane| Arc::ptr_eq(&lane.worker, worker))
+            .collect();
+        // Where fewer places are free, as many jobs have one and are about to find no lane with it; they ask
+        // again.
+        self.free.forget_permits(gone.len());
+        self.workers
+            .lock()
+            .expect("nothing panics while holding it")
+            .retain(|other| !Arc::ptr_eq(other, worker));
+    }
+
+    fn begin(&self) -> Begun {
+        Begun(self.made.load(Ordering::Acquire))
+    }
+
+    /// Something went well: so the token is not down, whatever was thought.
+    fn went_well(&self, worker: &Worker) {
+        worker.proved.store(true, Ordering::Relaxed);
+        if self.device_failures.swap(0, Ordering::Relaxed) > 0 {
+            self.health.send_if_modified(|health| {
+                let down = matches!(health, Health::Down(_));
+                if down {
+                    *health = Health::Ready;
+                }
+                down
+            });
+        }
     }
 
     /// Decides what a reply says of the worker that gave it; a bad one is ended here.
@@ -405,10 +476,10 @@ impl Shared {
                 .iter()
                 .filter_map(|result| result.as_ref().err())
                 .max_by_key(|fault| fault.gravity()),
-            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Done => None,
+            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Exists | Reply::Done => None,
         };
         let Some(fault) = worst.cloned() else {
-            self.device_failures.store(0, Ordering::Relaxed);
+            self.went_well(worker);
             return Verdict::Answer(reply);
         };
         match fault.treatment {
@@ -479,231 +550,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Sends one frame and reads one. The limit is the operation's own, never the caller's: a caller in a hurry
-/// must not cost a worker its life.
-async fn exchange(stream: &mut UnixStream, frame: &[u8], limit: Duration) -> Result<Reply, Broken> {
-    let work = async {
-        stream.write_all(frame).await?;
-        let mut prefix = [0; 4];
-        stream.read_exact(&mut prefix).await?;
-        let mut body = Zeroizing::new(vec![0; protocol::body_length(prefix)?]);
-        stream.read_exact(&mut body).await?;
-        protocol::decode(&body)
-    };
-    match timeout(limit, work).await {
-        Ok(Ok(reply)) => Ok(reply),
-        Ok(Err(_)) => Err(Broken::Lost),
-        Err(_) => Err(Broken::Hung),
-    }
-}
-
-/// Keeps one worker alive.
-async fn supervise(shared: Arc<Shared>, number: usize) {
-    let mut failures = 0_u32;
-    loop {
-        match spawn(&shared).await {
-            Ok(Spawned {
-                mut child,
-                control,
-                worker,
-                lanes,
-                inventory,
-            }) => {
-                shared
-                    .counters
-                    .worker_starts
-                    .fetch_add(1, Ordering::Relaxed);
-                tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
-                shared.publish(inventory).await;
-                shared
-                    .workers
-                    .lock()
-                    .expect("nothing panics while holding it")
-                    .push(Arc::clone(&worker));
-                for stream in lanes {
-                    shared.release(Lane {
-                        stream,
-                        worker: Arc::clone(&worker),
-                    });
-                }
-                shared.health.send_replace(Health::Ready);
-                let came_up = Instant::now();
-                tokio::select! {
-                    _ = child.wait() => {
-                        tracing::warn!(token = %shared.config.name, worker = number, "worker died");
-                    }
-                    () = worker.killed.notified() => {}
-                }
-                worker.alive.store(false, Ordering::Release);
-                shared
-                    .counters
-                    .worker_losses
-                    .fetch_add(1, Ordering::Relaxed);
-                // Already dead, or about to be; either is what is wanted.
-                let _ = child.start_kill();
-                let _ = child.wait().await;
-                drop(control);
-                // One that lived for a while is replaced at once.
-                failures = if came_up.elapsed() > STEADY {
-                    0
-                } else {
-                    failures.saturating_add(1)
-                };
-            }
-            Err(error) => {
-                shared
-                    .counters
-                    .worker_start_failures
-                    .fetch_add(1, Ordering::Relaxed);
-                tracing::error!(token = %shared.config.name, worker = number, %error, "worker did not start");
-                let others = shared
-                    .workers
-                    .lock()
-                    .expect("nothing panics while holding it")
-                    .iter()
-                    .any(|worker| worker.alive.load(Ordering::Acquire));
-                if !others {
-                    shared.health.send_replace(Health::Down(error.to_string()));
-                }
-                failures = failures.saturating_add(if error.is_about_the_pin() { 8 } else { 1 });
-            }
-        }
-        let broken = shared.device_failures.load(Ordering::Relaxed);
-        if failures > 1 || broken > 0 {
-            tokio::time::sleep(pause(
-                failures.max(u32::try_from(broken).unwrap_or(u32::MAX)),
-            ))
-            .await;
-        }
-    }
-}
-
-/// 20 ms, doubled for every failure up to 5 s, with up to a quarter taken off so that workers don't march in step.
-fn pause(failures: u32) -> Duration {
-    let full = Duration::from_millis(20) * 2_u32.pow(failures.min(8));
-    let full = full.min(Duration::from_secs(5));
-    let mut random = [0];
-    // Without random numbers there is no jitter, which is no reason not to wait.
-    let _ = aws_lc_rs::rand::fill(&mut random);
-    full - full / 4 * u32::from(random[0]) / 256
-}
-
-struct Spawned {
-    child: Child,
-    control: UnixStream,
-    worker: Arc<Worker>,
-    lanes: Vec<UnixStream>,
-    inventory: Inventory,
-}
-
-async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
-    let failed = |error: io::Error| {
-        StartError::Token(Fault::new(
-            Treatment::Device,
-            "starting a worker process",
-            error.to_string(),
-        ))
-    };
-    let config = &shared.config;
-    let (control, theirs) = UnixStream::pair().map_err(failed)?;
-    let theirs = OwnedFd::from(theirs.into_std().map_err(failed)?);
-    // The worker reads and writes this one blockingly.
-    rustix::io::ioctl_fionbio(&theirs, false).map_err(|error| failed(error.into()))?;
-    let mut command = Command::new(&shared.executable);
-    command
-        .arg0("chanceryd")
-        .arg("worker")
-        .env_clear()
-        .envs(
-            PASSED_ON
-                .iter()
-                .filter_map(|name| Some((name, std::env::var_os(name)?))),
-        )
-        .envs(&config.environment)
-        .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
-        .kill_on_drop(true);
-    let mut child = command.spawn().map_err(failed)?;
-    drop(command);
-    let mut ours = Vec::new();
-    let mut sent = Vec::new();
-    for _ in 0..=config.threads.min(MAX_LANES - 1) {
-        let (here, there) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
-        here.set_nonblocking(true).map_err(failed)?;
-        ours.push(UnixStream::from_std(here).map_err(failed)?);
-        sent.push(there);
-    }
-    send_lanes(&control, &sent).map_err(failed)?;
-    let setup = Setup {
-        module: config.module.clone(),
-        token: config.selector(),
-        pin: config.pin.clone(),
-        state_directory: shared.state_directory.clone(),
-        lanes: sent.len(),
-        start_attempts: 5,
-        start_pause: Duration::from_millis(50),
-    };
-    drop(sent);
-    let mut control = control;
-    let started = async {
-        control.write_all(&protocol::encode(&setup)?).await?;
-        let mut prefix = [0; 4];
-        control.read_exact(&mut prefix).await?;
-        let mut body = vec![0; protocol::body_length(prefix)?];
-        control.read_exact(&mut body).await?;
-        protocol::decode::<Started>(&body)
-    };
-    let inventory = match timeout(config.start_timeout, started).await {
-        Ok(Ok(started)) => started?,
-        Ok(Err(_)) => {
-            let status = child.wait().await.map_err(failed)?;
-            return Err(failed(io::Error::other(format!(
-                "it died before it was ready ({status}); the module may have crashed"
-            ))));
-        }
-        Err(_) => {
-            return Err(failed(io::Error::other(format!(
-                "it was not ready after {:?}",
-                config.start_timeout
-            ))));
-        }
-    };
-    let side = ours.pop().expect("one lane more than threads was made");
-    let worker = Arc::new(Worker {
-        alive: AtomicBool::new(true),
-        killed: Notify::new(),
-        side: tokio::sync::Mutex::new(side),
-    });
-    Ok(Spawned {
-        child,
-        control,
-        worker,
-        lanes: ours,
-        inventory,
-    })
-}
-
-fn send_lanes(control: &UnixStream, lanes: &[std::os::unix::net::UnixStream]) -> io::Result<()> {
-    let descriptors: Vec<_> = lanes.iter().map(AsFd::as_fd).collect();
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_LANES))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(io::Error::other("too many lanes"));
-    }
-    rustix::net::sendmsg(
-        control,
-        &[io::IoSlice::new(&[0])],
-        &mut ancillary,
-        SendFlags::NOSIGNAL,
-    )?;
-    Ok(())
-}
-
 /// After so many failures of the token in a row it is said to be down.
 const DOWN_AFTER: usize = 3;
 
-/// A worker that lived so long did not die of its start.
-const STEADY: Duration = Duration::from_secs(2);
-
-/// The rest of the environment is the daemon's own business.
-const PASSED_ON: [&str; 5] = ["PATH", "HOME", "TZ", "RUST_LOG", "CREDENTIALS_DIRECTORY"];
+/// So long a worker that is starting is waited for when the daemon stops.
+const STARTING: Duration = Duration::from_secs(3);

@@ -9,7 +9,10 @@ use std::{collections::BTreeMap, fmt, io, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use zeroize::Zeroizing;
 
-use super::{errors::Fault, pin::PinSource};
+use super::{
+    errors::{Fault, Treatment},
+    pin::PinSource,
+};
 use crate::{
     algorithm::{Algorithm, Curve, Hash, KeyType},
     key::KeyVersion,
@@ -100,6 +103,16 @@ pub enum StartError {
         /// The file that remembers it.
         mark: String,
     },
+    /// The PIN was not tried, since it could not be remembered if it were refused.
+    #[error(
+        "the PIN is not tried, since that it was refused could not be remembered: {mark}: {cause}; check `state_directory`"
+    )]
+    NoMark {
+        /// The file that would remember it.
+        mark: String,
+        /// Why it can't be written.
+        cause: String,
+    },
     /// The token says that its user PIN is locked, or has one try left.
     #[error(
         "the token says that its user PIN {0}; log in once with the token's own tool, then start again"
@@ -111,15 +124,17 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Whether trying again soon could help.
-    pub(super) const fn is_about_the_pin(&self) -> bool {
-        matches!(
-            self,
+    /// Whether trying again soon can do no good, and may do harm.
+    pub(super) fn is_about_the_pin(&self) -> bool {
+        match self {
             Self::PinSource(_)
-                | Self::PinRefused
-                | Self::PinRefusedBefore { .. }
-                | Self::PinAtRisk(_)
-        )
+            | Self::PinRefused
+            | Self::PinRefusedBefore { .. }
+            | Self::NoMark { .. }
+            | Self::PinAtRisk(_) => true,
+            Self::Token(fault) => fault.treatment == Treatment::Pin && fault.function == "C_Login",
+            Self::Module { .. } | Self::Absent { .. } | Self::Ambiguous { .. } => false,
+        }
     }
 }
 
@@ -149,6 +164,8 @@ pub struct TokenFacts {
     pub firmware: String,
     /// The most sessions that it allows at once, if it says.
     pub max_sessions: Option<u64>,
+    /// Whether a wrong PIN was given since the last log-in, when this worker started.
+    pub pin_count_low: bool,
 }
 
 /// What the token can do, as far as it matters here.
@@ -253,7 +270,7 @@ pub(super) struct KeyReference {
 }
 
 /// How a token signs: what is put into the mechanism.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum SignWith {
     RsaPkcs1(Hash),
     RsaPss(Hash),
@@ -284,7 +301,11 @@ pub(super) struct SignItem {
 /// A job.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Request {
-    Sign(Vec<SignItem>),
+    /// As many as can be begun in this time, at least the first: an answer that comes late looks like a hang.
+    Sign {
+        items: Vec<SignItem>,
+        budget: Duration,
+    },
     Decrypt {
         key: KeyReference,
         with: DecryptWith,
@@ -304,8 +325,8 @@ pub(super) enum Request {
     },
     Wrap {
         key: KeyReference,
-        #[serde(with = "serde_bytes")]
-        plain: Vec<u8>,
+        #[serde(with = "wiped")]
+        plain: Zeroizing<Vec<u8>>,
     },
     /// AES-GCM with a 16-byte tag behind the ciphertext.
     Open {
@@ -321,8 +342,8 @@ pub(super) enum Request {
         iv: [u8; 12],
         #[serde(with = "serde_bytes")]
         aad: Vec<u8>,
-        #[serde(with = "serde_bytes")]
-        plaintext: Vec<u8>,
+        #[serde(with = "wiped")]
+        plaintext: Zeroizing<Vec<u8>>,
     },
     MacStart {
         stream: u64,
@@ -360,27 +381,36 @@ pub(super) enum Request {
 /// The answer to a job.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Reply {
+    /// Of the first so many items, in order.
     Signed(Vec<Result<serde_bytes::ByteBuf, Fault>>),
-    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    Bytes(#[serde(with = "wiped")] Zeroizing<Vec<u8>>),
     Inventory(Box<Inventory>),
+    /// A key of the name that was to be made is in the token already.
+    Exists,
     Done,
     Failed(Fault),
 }
 
+/// How many bytes say how long the body is.
+pub(super) const PREFIX: usize = 4;
+
 /// Puts a length before the body.
 pub(super) fn encode<T: Serialize>(value: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    let frame = postcard::to_extend(value, vec![0; 4]).map_err(io::Error::other)?;
-    let mut frame = Zeroizing::new(frame);
-    let length = u32::try_from(frame.len() - 4)
+    // Made large enough at once: a vector that grows leaves copies of what it held behind.
+    let size = postcard::experimental::serialized_size(value).map_err(io::Error::other)?;
+    let mut frame = Vec::with_capacity(PREFIX + size);
+    frame.resize(PREFIX, 0);
+    let mut frame = Zeroizing::new(postcard::to_extend(value, frame).map_err(io::Error::other)?);
+    let length = u32::try_from(frame.len() - PREFIX)
         .ok()
         .filter(|length| *length <= MAX_FRAME)
         .ok_or_else(|| io::Error::other("a frame over the limit"))?;
-    frame[..4].copy_from_slice(&length.to_le_bytes());
+    frame[..PREFIX].copy_from_slice(&length.to_le_bytes());
     Ok(frame)
 }
 
 /// The length that four bytes say, if it is within the limit.
-pub(super) fn body_length(prefix: [u8; 4]) -> io::Result<usize> {
+pub(super) fn body_length(prefix: [u8; PREFIX]) -> io::Result<usize> {
     match u32::from_le_bytes(prefix) {
         length if length <= MAX_FRAME => Ok(length as usize),
         _ => Err(io::Error::other("a frame over the limit")),
@@ -399,11 +429,30 @@ pub(super) fn send<T: Serialize>(stream: &mut impl io::Write, value: &T) -> io::
 
 /// Reads one frame from a blocking stream.
 pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl io::Read) -> io::Result<T> {
-    let mut prefix = [0; 4];
+    let mut prefix = [0; PREFIX];
     stream.read_exact(&mut prefix)?;
     let mut body = Zeroizing::new(vec![0; body_length(prefix)?]);
     stream.read_exact(&mut body)?;
     decode(&body)
+}
+
+/// Bytes that are wiped when they are done with, as `serde_bytes` writes bytes.
+mod wiped {
+    use serde::{Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(
+        bytes: &Zeroizing<Vec<u8>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(bytes.as_slice(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+        serde_bytes::deserialize(deserializer).map(Zeroizing::new)
+    }
 }
 
 /// Requests are bounded by the gRPC limit, listings by the number of keys (about 600 bytes each).

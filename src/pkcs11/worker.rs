@@ -10,12 +10,17 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
         unix::net::UnixStream,
     },
     path::Path,
     process::ExitCode,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
+    time::Duration,
 };
 
 use cryptoki::{
@@ -31,6 +36,7 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags},
     process::{DumpableBehavior, Resource, Rlimit, Signal},
 };
+use sha2::{Digest, Sha256};
 
 use super::{
     errors::{Fault, Treatment, Work},
@@ -52,9 +58,8 @@ pub fn run() -> ExitCode {
     end()
 }
 
-/// Nobody may read this process's memory, and it must not outlive the daemon.
-fn harden() -> io::Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+/// Nobody may read this process's memory.
+pub(super) fn harden() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     rustix::process::setrlimit(
         Resource::Core,
@@ -73,7 +78,7 @@ fn harden() -> io::Result<()> {
 }
 
 /// Ends at once, without destructors.
-fn end() -> ! {
+pub(super) fn end() -> ! {
     loop {
         // Cannot fail: a process may always signal itself.
         let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
@@ -89,16 +94,21 @@ fn serve() -> io::Result<()> {
             "the daemon sent another number of lanes than it said",
         ));
     }
-    let module = match start(&setup) {
+    let started = Arc::new(AtomicBool::new(false));
+    end_with_the_daemon(control.try_clone()?, Arc::clone(&started))?;
+    let outcome = start(&setup);
+    started.store(true, Ordering::Release);
+    let module = match outcome {
         Ok((module, inventory)) => {
             send(&mut control, &Started::Ok(inventory))?;
             Arc::new(module)
         }
         Err(error) => {
             send(&mut control, &Started::Err(error))?;
-            // Wait for the daemon to have read it.
-            let _ = control.read(&mut [0]);
-            return Ok(());
+            // Until the daemon has read it, and closes its end.
+            loop {
+                thread::park();
+            }
         }
     };
     for stream in lanes {
@@ -107,8 +117,27 @@ fn serve() -> io::Result<()> {
             .name("lane".to_owned())
             .spawn(move || run_lane(lane, stream))?;
     }
-    // Nothing more is said here; the end of the stream is the daemon's end.
-    let _ = control.read(&mut [0]);
+    loop {
+        thread::park();
+    }
+}
+
+/// Must not outlive the daemon, but may not end in the middle of a log-in either: SoftHSM rewrites its token file
+/// then, and leaves one that nobody can read. A signal of the parent's death would not wait for that.
+fn end_with_the_daemon(mut control: UnixStream, started: Arc<AtomicBool>) -> io::Result<()> {
+    let watch = move || {
+        // Nothing more is said here; the end of the stream is the daemon's end.
+        let _ = control.read(&mut [0]);
+        let mut patience = LAST_START;
+        while !started.load(Ordering::Acquire) && !patience.is_zero() {
+            thread::sleep(STEP);
+            patience -= STEP;
+        }
+        end();
+    };
+    thread::Builder::new()
+        .name("watch".to_owned())
+        .spawn(watch)?;
     Ok(())
 }
 
@@ -153,7 +182,7 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
         cause: error.to_string(),
     })?;
     // SoftHSM 2.6 fails half the time when several processes start and log in at once.
-    let lock = lock(&setup.state_directory).map_err(|error| {
+    let lock = lock(&setup.state_directory, &setup.module).map_err(|error| {
         StartError::Token(Fault::new(
             Treatment::Configuration,
             "start lock",
@@ -172,12 +201,14 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
     Module::new(pkcs11, slot, facts, capabilities, pinned).map_err(StartError::Token)
 }
 
-fn lock(directory: &Path) -> io::Result<File> {
+/// One for each module, so that one that hangs holds up no other.
+fn lock(directory: &Path, module: &Path) -> io::Result<File> {
+    let module = hex::encode(Sha256::digest(module.as_os_str().as_bytes()));
     let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
-        .open(directory.join("start.lock"))?;
+        .open(directory.join(format!("start-{}.lock", &module[..16])))?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
 }
@@ -186,8 +217,17 @@ fn lock(directory: &Path) -> io::Result<File> {
 pub(super) fn select(pkcs11: &Pkcs11, wanted: &Selector) -> Result<(Slot, TokenInfo), StartError> {
     let mut fitting = Vec::new();
     let mut present = Vec::new();
+    let mut unreadable = None;
     for slot in pkcs11.get_slots_with_token().map_err(token)? {
-        let info = pkcs11.get_token_info(slot).map_err(token)?;
+        let info = match pkcs11.get_token_info(slot) {
+            Ok(info) => info,
+            // Another token of the same module may be broken, or just now be written to.
+            Err(error) => {
+                present.push("one that can't be read".to_owned());
+                unreadable = Some(error);
+                continue;
+            }
+        };
         if !info.token_initialized() {
             continue;
         }
@@ -213,13 +253,14 @@ pub(super) fn select(pkcs11: &Pkcs11, wanted: &Selector) -> Result<(Slot, TokenI
     } else {
         present.join(", ")
     };
-    match fitting.len() {
-        1 => Ok(fitting.swap_remove(0)),
-        0 => Err(StartError::Absent {
+    match (fitting.len(), unreadable) {
+        (1, _) => Ok(fitting.swap_remove(0)),
+        (0, Some(error)) => Err(token(error)),
+        (0, None) => Err(StartError::Absent {
             wanted: wanted.to_string(),
             present: shown,
         }),
-        count => Err(StartError::Ambiguous {
+        (count, _) => Err(StartError::Ambiguous {
             wanted: wanted.to_string(),
             count,
             present: shown,
@@ -250,6 +291,11 @@ fn log_in(
             mark: mark.path().display().to_string(),
         });
     }
+    // First a place to remember a refusal, then the try.
+    let place = mark.prepare().map_err(|error| StartError::NoMark {
+        mark: mark.path().display().to_string(),
+        cause: error.to_string(),
+    })?;
     let mut tries = 0;
     loop {
         tries += 1;
@@ -266,10 +312,13 @@ fn log_in(
                 | RvError::PinExpired,
                 _,
             )) => {
-                if let Err(error) = mark.set(&pin) {
+                if let Err(error) = mark.set(place, &pin) {
                     tracing::error!(%error, mark = %mark.path().display(), "the refused PIN can't be remembered");
                 }
                 return Err(StartError::PinRefused);
+            }
+            Err(Error::Pkcs11(RvError::PinLocked, _)) => {
+                return Err(StartError::PinAtRisk("is locked".to_owned()));
             }
             // What SoftHSM answers while another process is writing its token file; see the start lock,
             // which other programs do not take.
@@ -298,6 +347,7 @@ fn facts(info: &TokenInfo) -> TokenFacts {
             Limit::Max(count) => Some(count),
             Limit::Infinite | Limit::Unavailable => None,
         },
+        pin_count_low: info.user_pin_count_low(),
     }
 }
 
@@ -348,3 +398,7 @@ fn token(error: Error) -> StartError {
 
 /// The most lanes that one worker can be given.
 pub(super) const MAX_LANES: usize = 64;
+
+/// So long a start may go on after the daemon is gone.
+const LAST_START: Duration = Duration::from_secs(10);
+const STEP: Duration = Duration::from_millis(10);

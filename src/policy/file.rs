@@ -235,6 +235,11 @@ impl PolicyError {
         self.line
     }
 
+    /// What was expected and what came, without where.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The key of the fault, such as `rules[0].keys[1]`.
     pub fn key(&self) -> Option<&str> {
         self.key.as_deref()

@@ -9,7 +9,7 @@ use crate::{
     },
     key::{InvalidUsage, KeyName, KeyVersion},
     pkcs11::TokenError,
-    policy::Denied,
+    policy::{Denied, Operation},
 };
 
 /// Why a request was not done.
@@ -48,6 +48,9 @@ pub enum Error {
         /// What it may be used with.
         allowed: Vec<Algorithm>,
     },
+    /// An algorithm that encrypts, to sign with, or the other way round.
+    #[error("{0} is not an algorithm to {1} with")]
+    AlgorithmOfAnotherOperation(Algorithm, Operation),
     /// The token can't do what a new key is to be for.
     #[error("the token can't make this key: {0}")]
     NotSupported(String),

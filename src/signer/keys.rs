@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Call, Error, Selector, SignatureForm, Signer, certificate_request, finish};
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
-    key::{KeyName, KeyVersion, Usage},
-    pkcs11::{Key, Token},
+    key::{InvalidUsage, KeyName, KeyVersion, Usage},
+    pkcs11::{Key, Token, TokenError},
     policy::Operation,
 };
 
@@ -47,6 +47,10 @@ impl Signer {
             content_encryptions,
             compression_allowed,
         } = request;
+        // The policy has no answer to that.
+        if algorithms.is_empty() {
+            return Err(InvalidUsage::NoAlgorithm.into());
+        }
         let verdict = self
             .policy
             .load()
@@ -60,11 +64,15 @@ impl Signer {
             compression_allowed,
         )?;
         let token = self.token(token.as_ref())?;
-        // A name must mean one key, whichever token holds it.
+        // A name must mean one key, whichever token holds it, also of two who ask at once.
+        let _reserved = self
+            .reserve(&name)
+            .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         match self.find(&name) {
-            Err(Error::NoSuchKey(_)) => {}
-            _ => return Err(Error::Token(crate::pkcs11::TokenError::Exists(name))),
+            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
+            _ => return Err(Error::Token(TokenError::Exists(name))),
         }
+        token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
             capabilities
@@ -161,6 +169,18 @@ impl Signer {
         Ok((der, signature.version))
     }
 
+    /// Keeps a name for the one who is about to make a key of it; none if somebody else is.
+    fn reserve(&self, name: &KeyName) -> Option<Reserved<'_>> {
+        let mut names = self
+            .creating
+            .lock()
+            .expect("nothing panics while holding it");
+        names.insert(name.clone()).then(|| Reserved {
+            signer: self,
+            name: name.clone(),
+        })
+    }
+
     /// The token that is named, or the only one.
     fn token(&self, name: Option<&KeyName>) -> Result<&Arc<Token>, Error> {
         let names = || {
@@ -188,5 +208,20 @@ impl Signer {
                 names()
             ))),
         }
+    }
+}
+
+/// A name of which a key is being made.
+struct Reserved<'a> {
+    signer: &'a Signer,
+    name: KeyName,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let names = self.signer.creating.lock();
+        names
+            .expect("nothing panics while holding it")
+            .remove(&self.name);
     }
 }

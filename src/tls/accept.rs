@@ -11,6 +11,7 @@ use std::{
 
 use rustls::CertificateError;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, mpsc},
 };
@@ -136,10 +137,17 @@ impl Endpoint {
     ) -> Result<Connection, Refused> {
         stream.set_nodelay(true).map_err(Refused::Handshake)?;
         let material = self.material.load_full();
-        let stream = TlsAcceptor::from(Arc::clone(&material.server))
+        let accepted = TlsAcceptor::from(Arc::clone(&material.server))
             .accept(stream)
-            .await
-            .map_err(Refused::Handshake)?;
+            .into_fallible()
+            .await;
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err((error, stream)) => {
+                part(stream).await;
+                return Err(Refused::Handshake(error));
+            }
+        };
         let session = stream.get_ref().1;
         // rustls refuses a client that names other protocols, but not one that names none.
         if session.alpn_protocol() != Some(HTTP_2) {
@@ -171,6 +179,17 @@ impl Endpoint {
     }
 }
 
+/// Closes a connection so that the peer gets to read why. In TLS 1.3 it has sent its first request before
+/// its certificate is refused; closing with that unread would reset the connection, and take the alert along.
+async fn part(mut stream: TcpStream) {
+    let drain = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(UNREAD), &mut tokio::io::sink()).await
+    };
+    // Whoever does not hang up is hung up on.
+    let _ = tokio::time::timeout(PARTING, drain).await;
+}
+
 /// What our own verifier said, which rustls shows only as a debugging form; else the error itself.
 fn cause(error: &io::Error) -> String {
     let inner = error
@@ -186,5 +205,8 @@ fn cause(error: &io::Error) -> String {
 
 /// Connections between their handshake and whoever takes them.
 const QUEUE: usize = 64;
+/// What a refused peer may still send, in bytes, and for how long.
+const UNREAD: u64 = 64 << 10;
+const PARTING: Duration = Duration::from_secs(1);
 /// After an error of the listener.
 const PAUSE: Duration = Duration::from_millis(100);

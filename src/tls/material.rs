@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::UNIX_EPOCH,
 };
 
 use rustls::{
@@ -22,12 +23,17 @@ use rustls::{
 };
 use zeroize::Zeroizing;
 
-use crate::tls::{Config, MinimumVersion, verifier::Verifier};
+use crate::{
+    identity,
+    tls::{Config, MinimumVersion, verifier::Verifier},
+};
 
 /// What one reading of the files gave.
 #[derive(Debug)]
 pub(super) struct Material {
     pub(super) server: Arc<ServerConfig>,
+    /// When the server's certificate expires, in seconds since 1970.
+    pub(super) not_after: Option<u64>,
     verifier: Arc<Verifier>,
 }
 
@@ -99,14 +105,13 @@ impl Material {
             private_key: config.private_key.clone(),
             source,
         };
+        let chain = certificates(&config.certificate)?;
+        let not_after = chain.first().and_then(not_after);
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(pair_error)?
             .with_client_cert_verifier(Arc::clone(&verifier) as Arc<dyn ClientCertVerifier>)
-            .with_single_cert(
-                certificates(&config.certificate)?,
-                private_key(&config.private_key)?,
-            )
+            .with_single_cert(chain, private_key(&config.private_key)?)
             .map_err(pair_error)?;
         server.alpn_protocols = vec![HTTP_2.to_vec()];
         // A resumed session would not show its certificate to a newer CRL.
@@ -115,6 +120,7 @@ impl Material {
         server.max_early_data_size = 0;
         Ok(Self {
             server: Arc::new(server),
+            not_after,
             verifier,
         })
     }
@@ -146,6 +152,11 @@ impl Fingerprint {
         };
         Self(fixed.into_iter().chain(&config.crl).map(one).collect())
     }
+}
+
+fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
+    let at = identity::not_after(certificate).ok()?;
+    Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 fn client_verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Verifier, LoadError> {

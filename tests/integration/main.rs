@@ -6,10 +6,25 @@
     reason = "what is prepared here waits for the tests that use it"
 )]
 
+mod admin;
+mod calls;
+mod check;
+mod cli;
+mod config;
+mod dev;
+mod faults;
 mod fixtures;
-
 mod harness;
+mod http2;
+mod jose;
+mod keys;
 mod layering;
+mod lifecycle;
+mod mtls;
+mod no_lookup;
 mod pki;
+mod policy;
+mod requests;
 mod schemes;
+mod sign;
 mod softhsm;

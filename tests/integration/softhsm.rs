@@ -108,6 +108,28 @@ impl Token {
         fs::remove_file(file).expect("to remove the imported key");
     }
 
+    /// Imports a key on a curve, as [`import_pkcs8`](Self::import_pkcs8) does, that agrees and does not sign:
+    /// SoftHSM's own tool makes keys that sign only.
+    pub fn import_agreement_key(&self, label: &str, id: &str, pem: &str) {
+        let file = self.path("import.pem");
+        fs::write(&file, pem).expect("the key to import");
+        for (kind, option) in [("privkey", None), ("pubkey", Some("-pubout"))] {
+            let half = self.path("import.der");
+            let mut openssl = Command::new("openssl");
+            openssl.args(["pkey", "-outform", "DER", "-in"]).arg(&file);
+            openssl.args(option).arg("-out").arg(&half);
+            let output = openssl.output().expect("openssl");
+            assert!(output.status.success(), "{output:?}");
+            let path = half.to_str().expect("a path in UTF-8");
+            let mut arguments = vec!["--write-object", path, "--type", kind, "--usage-derive"];
+            arguments.extend(["--label", label, "--id", id]);
+            let output = self.pkcs11_tool(&arguments);
+            assert!(output.status.success(), "{output:?}");
+            fs::remove_file(half).expect("to remove the imported key");
+        }
+        fs::remove_file(file).expect("to remove the imported key");
+    }
+
     /// Imports a secret key that can't be read back: a [`Secret::Generic`] one signs, an [`Secret::Aes`] one decrypts and unwraps.
     pub fn import_secret(&self, label: &str, bytes: &[u8], kind: Secret) {
         let file = self.path("import.bin");

@@ -69,6 +69,8 @@ impl Trouble {
         let (code, reason) = match self {
             Self::Usage(_) => ("USAGE", ""),
             Self::Config(_) => ("CONFIGURATION", ""),
+            // Who reads our output has seen enough (`chancery keys list | head`).
+            Self::File { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => return,
             Self::File { .. } => ("FILE", ""),
             Self::Policy { .. } => ("POLICY", ""),
             Self::Scheme(_) => ("SCHEME", ""),

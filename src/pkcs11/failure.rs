@@ -1,0 +1,81 @@
+//! Why the token gave no result, and whether trying again makes sense.
+
+use super::errors::{Fault, Treatment};
+use crate::{
+    key::{KeyName, KeyVersion},
+    policy::Operation,
+};
+
+/// Why the token gave no result.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The queue for a free thread is full.
+    #[error("{limit} operations are waiting for the token already")]
+    QueueFull {
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The caller's deadline came while the job waited.
+    #[error("the deadline came before the token was free")]
+    Deadline,
+    /// The operation did not end in its time, and its worker was killed.
+    #[error("the token did not answer in time; the operation was given up")]
+    Hung,
+    /// The worker died during the operation.
+    #[error("the process that speaks to the token died during the operation")]
+    Lost,
+    /// The worker died while it changed something, which may or may not have been done.
+    #[error(
+        "the process that speaks to the token died while the key was made; look whether it is there before trying again"
+    )]
+    OutcomeUnknown,
+    /// No worker can be had.
+    #[error("the token is not available: {0}")]
+    Down(String),
+    /// The token refused or failed.
+    #[error("{0}")]
+    Fault(Fault),
+    /// A permit for something else came with the job: a fault of this program.
+    #[error("the permit is to {0}, which is not what was asked of the token")]
+    WrongPermit(Operation),
+    /// The job is larger than a frame.
+    #[error("the input is larger than a worker takes")]
+    TooLarge,
+    /// The key went away, or is of a kind that the operation does not fit.
+    #[error("{0} is not in the token any more, or can't do this")]
+    NoSuchKey(KeyVersion),
+    /// A key of that name is there already.
+    #[error("a key named {0} is there already")]
+    Exists(KeyName),
+}
+
+impl TokenError {
+    /// Whether the same call may well succeed soon.
+    pub(super) const fn is_transient(&self) -> bool {
+        match self {
+            Self::Hung | Self::Lost => true,
+            Self::Fault(fault) => {
+                matches!(fault.treatment, Treatment::Session | Treatment::Recycle)
+            }
+            Self::QueueFull { .. }
+            | Self::Deadline
+            | Self::OutcomeUnknown
+            | Self::Down(_)
+            | Self::WrongPermit(_)
+            | Self::TooLarge
+            | Self::NoSuchKey(_)
+            | Self::Exists(_) => false,
+        }
+    }
+
+    /// Whether the token found the caller's bytes bad.
+    pub const fn is_callers_input(&self) -> bool {
+        matches!(
+            self,
+            Self::Fault(Fault {
+                treatment: Treatment::CallersInput,
+                ..
+            })
+        )
+    }
+}

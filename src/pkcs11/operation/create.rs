@@ -1,0 +1,175 @@
+//! Making a key in the token, with its record beside it.
+
+use cryptoki::{
+    error::{Error, RvError},
+    mechanism::MechanismType,
+    object::{Attribute, AttributeType, ObjectClass, ObjectHandle},
+    session::Session,
+};
+
+use super::{
+    super::{
+        errors::{Fault, Treatment},
+        inventory::{self, RECORD_APPLICATION},
+        mechanism::Recipe,
+        protocol::{Flags, Inventory},
+    },
+    Lane, ours,
+};
+use crate::{
+    algorithm::{Algorithm, KeyType},
+    key::{KeyVersion, PublicKey},
+};
+
+impl Lane {
+    pub(super) fn allowed_mechanisms(&self, algorithms: &[Algorithm]) -> Vec<MechanismType> {
+        let mut allowed: Vec<_> = algorithms
+            .iter()
+            .map(|algorithm| self.module.capabilities.mechanism_for(*algorithm))
+            .collect();
+        allowed.sort_unstable_by_key(|mechanism| **mechanism);
+        allowed.dedup();
+        allowed
+    }
+
+    /// Makes a key, unless it is there: first its record, then the key, so that a key of ours is never without
+    /// its limits.
+    pub(super) fn create(
+        &mut self,
+        version: &KeyVersion,
+        key_type: KeyType,
+        flags: Flags,
+        allowed: &[MechanismType],
+        record: Vec<u8>,
+    ) -> Result<Option<Inventory>, Fault> {
+        let session = self
+            .module
+            .pkcs11
+            .open_rw_session(self.module.slot)
+            .map_err(ours)?;
+        let label = version.to_string();
+        // Another program, or another daemon, may have made it since the last listing; two keys of one name
+        // are of no use to anybody. Version 1 may also go by the bare name.
+        for taken in [label.as_str(), version.key.as_str()] {
+            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
+                let template = [
+                    Attribute::Class(class),
+                    Attribute::Label(taken.as_bytes().to_vec()),
+                ];
+                if !session.find_objects(&template).map_err(ours)?.is_empty() {
+                    return Ok(None);
+                }
+            }
+        }
+        // A record may be left from a creation that was cut short; there is no key for it, so it goes.
+        let record_template = [
+            Attribute::Class(ObjectClass::DATA),
+            Attribute::Application(RECORD_APPLICATION.to_vec()),
+            Attribute::Label(version.key.as_str().as_bytes().to_vec()),
+        ];
+        for left in session.find_objects(&record_template).map_err(ours)? {
+            session.destroy_object(left).map_err(ours)?;
+        }
+        let mut template = record_template.to_vec();
+        template.extend([
+            Attribute::Token(true),
+            Attribute::Private(true),
+            Attribute::Value(record),
+        ]);
+        let recorded = session.create_object(&template).map_err(ours)?;
+        let made = generate(&session, key_type, flags, allowed, &label);
+        if made.is_err() {
+            // The first error is the one to tell; a record without a key does nothing.
+            let _ = session.destroy_object(recorded);
+        }
+        made?;
+        let listing = inventory::list(&session).map_err(ours)?;
+        Ok(Some(self.module.adopt(listing)))
+    }
+}
+
+fn generate(
+    session: &Session,
+    key_type: KeyType,
+    flags: Flags,
+    allowed: &[MechanismType],
+    label: &str,
+) -> Result<(), Fault> {
+    let mut id = [0; 20];
+    aws_lc_rs::rand::fill(&mut id)
+        .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
+    let mut recipe = Recipe::new(key_type, flags, label, &id);
+    // Holds whoever else has the PIN to the same mechanisms; the daemon itself is held by the record.
+    recipe
+        .secret
+        .push(Attribute::AllowedMechanisms(allowed.to_vec()));
+    match make(session, &recipe) {
+        // Tokens that have no such attribute say so in one of these ways.
+        Err(Error::Pkcs11(
+            RvError::AttributeTypeInvalid
+            | RvError::AttributeValueInvalid
+            | RvError::TemplateInconsistent,
+            _,
+        )) => {
+            recipe.secret.pop();
+            make(session, &recipe).map_err(ours)?
+        }
+        other => other.map_err(ours)?,
+    }
+    .map_or(Ok(()), |(public, private)| {
+        // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
+        let identifier = key_identifier(session, public)?;
+        for object in [public, private] {
+            session
+                .update_attributes(object, &[Attribute::Id(identifier.clone())])
+                .map_err(ours)?;
+        }
+        Ok(())
+    })
+}
+
+/// The pair, or `None` for a secret.
+fn make(session: &Session, recipe: &Recipe) -> Result<Option<(ObjectHandle, ObjectHandle)>, Error> {
+    match &recipe.public {
+        None => session
+            .generate_key(&recipe.mechanism, &recipe.secret)
+            .map(|_| None),
+        Some(public) => session
+            .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
+            .map(Some),
+    }
+}
+
+/// The SHA-1 of the BIT STRING that a SubjectPublicKeyInfo would hold.
+fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fault> {
+    let wanted = [
+        AttributeType::EcPoint,
+        AttributeType::Modulus,
+        AttributeType::PublicExponent,
+    ];
+    let (mut point, mut modulus, mut exponent) = (None, None, None);
+    for attribute in session.get_attributes(public, &wanted).map_err(ours)? {
+        match attribute {
+            Attribute::EcPoint(bytes) => point = Some(bytes),
+            Attribute::Modulus(bytes) => modulus = Some(bytes),
+            Attribute::PublicExponent(bytes) => exponent = Some(bytes),
+            _ => {}
+        }
+    }
+    let bits = match (&point, modulus, exponent) {
+        (Some(point), _, _) => inventory::octet_string(point).to_vec(),
+        (None, Some(modulus), Some(exponent)) => PublicKey::from_rsa(&modulus, &exponent)
+            .map_err(|error| Fault::new(Treatment::Device, "C_GenerateKeyPair", error.to_string()))?
+            .subject_public_key()
+            .to_vec(),
+        _ => {
+            return Err(Fault::new(
+                Treatment::Device,
+                "C_GenerateKeyPair",
+                "a public key without its value",
+            ));
+        }
+    };
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &bits);
+    Ok(digest.as_ref().to_vec())
+}

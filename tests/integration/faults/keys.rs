@@ -1,0 +1,198 @@
+//! Nothing wrong leaves: results that are corrupt, handles that name another key, keys that go and come.
+
+use chancery::proto::v1::GetPublicKeyRequest;
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_corrupt_signature_is_never_released() {
+    let bench = Bench::start(2, 1, "").await;
+    let verifier = bench.verifier("keys/payouts").await;
+    for times in [Times::Once, Times::Count(3), Times::Forever] {
+        bench.order(Function::Sign, Fault::Corrupt, times);
+        for _ in 0..10 {
+            match bench.sign().await {
+                Ok(signature) => assert!(verifier.takes(MESSAGE, &signature)),
+                Err(status) => assert!(passes(&status), "{status:?}"),
+            }
+        }
+        assert!(bench.control.hits(Function::Sign).unwrap() >= 1);
+        bench.control.clear().unwrap();
+        bench.heals(PATIENCE).await;
+    }
+    let line = bench
+        .daemon
+        .wait_for_log("does not verify with the public key");
+    assert!(line.contains("ERROR"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handle_that_names_another_key_signs_nothing() {
+    let bench = Bench::start(2, 1, "").await;
+    bench
+        .create("other", KeyType::EcP256, KeyPurpose::Sign, Algorithm::Es256)
+        .await;
+    let (verifier, other) = (
+        bench.verifier("keys/payouts").await,
+        bench.verifier("keys/other").await,
+    );
+    // Each worker must have seen both.
+    for _ in 0..8 {
+        let calls = (0..4).map(|_| async {
+            bench.sign().await.unwrap();
+            sign(&bench.client, "keys/other", MESSAGE).await.unwrap();
+        });
+        futures_util::future::join_all(calls).await;
+    }
+    bench.order(Function::SignInit, Fault::OtherKey, Times::Count(2));
+    for _ in 0..10 {
+        match bench.sign().await {
+            Ok(signature) => {
+                assert!(!other.takes(MESSAGE, &signature));
+                assert!(verifier.takes(MESSAGE, &signature));
+            }
+            Err(status) => assert!(passes(&status), "{status:?}"),
+        }
+    }
+    assert!(bench.control.hits(Function::SignInit).unwrap() >= 1);
+    bench
+        .daemon
+        .wait_for_log("does not verify with the public key");
+    bench.control.clear().unwrap();
+    bench.heals(PATIENCE).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_deleted_is_gone_and_the_rest_goes_on() {
+    let bench = Bench::start(2, 1, "").await;
+    bench
+        .create("other", KeyType::EcP256, KeyPurpose::Sign, Algorithm::Es256)
+        .await;
+    sign(&bench.client, "keys/other", MESSAGE).await.unwrap();
+    delete(&bench, "other/1");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = sign(&bench.client, "keys/other", MESSAGE)
+            .await
+            .unwrap_err();
+        match status.code() {
+            Code::NotFound => {
+                assert_eq!(reason(&status), "KEY_NOT_FOUND");
+                break;
+            }
+            Code::FailedPrecondition => assert!(!status.message().is_empty()),
+            _ => assert!(passes(&status), "{status:?}"),
+        }
+        assert!(Instant::now() < deadline, "{status:?}");
+        pause(20).await;
+    }
+    bench.heals(PATIENCE).await;
+    bench.whole(2).await;
+    assert!(bench.serving());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_replaced_signs_only_once_its_public_half_is_told() {
+    let bench = Bench::with(|setup| setup.server += "refresh_interval_seconds = 1\n");
+    bench.create_payouts().await;
+    let old = bench.verifier("keys/payouts").await;
+    bench.sign().await.unwrap();
+    delete(&bench, "payouts/1");
+    let pem = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    bench.daemon.token().import_pkcs8("payouts/1", "a1b2", &pem);
+
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let signature = sign(&bench.client, "keys/payouts", MESSAGE).await;
+        let request = GetPublicKeyRequest {
+            name: "keys/payouts".to_owned(),
+        };
+        let told = bench.client.keys().get_public_key(request).await;
+        match (signature, told) {
+            (Ok(signature), Ok(_)) if old.takes(MESSAGE, &signature) => {}
+            (Ok(signature), Ok(told)) => {
+                let jwk = Jwk::from_bytes(&told.into_inner().jwk).unwrap();
+                let new = Verifier(Box::new(ES256.verifier_from_jwk(&jwk).unwrap()));
+                assert!(
+                    new.takes(MESSAGE, &signature),
+                    "signed by a key that nobody was told of"
+                );
+                break;
+            }
+            (signature, _) => {
+                let status = signature.expect_err("a signature by a key that nobody knows");
+                let code = status.code();
+                let gone = matches!(code, Code::NotFound | Code::FailedPrecondition);
+                assert!(gone || passes(&status), "{status:?}");
+            }
+        }
+        assert!(Instant::now() < deadline, "the new key is never served");
+        pause(20).await;
+    }
+    assert!(bench.serving());
+}
+
+/// Each is listed by the worker that made it; a listing from before another's key must not hide that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_made_at_once_are_all_there_at_once() {
+    let bench = &Bench::start(4, 1, "").await;
+    for round in 0..3 {
+        let names: Vec<_> = (0..8).map(|index| format!("key-{round}-{index}")).collect();
+        let made = names.iter().map(|name| async move {
+            bench
+                .create(name, KeyType::EcP256, KeyPurpose::Sign, Algorithm::Es256)
+                .await;
+            let name = format!("keys/{name}");
+            sign(&bench.client, &name, MESSAGE).await.unwrap();
+        });
+        futures_util::future::join_all(made).await;
+        for name in &names {
+            let name = format!("keys/{name}");
+            sign(&bench.client, &name, MESSAGE)
+                .await
+                .unwrap_or_else(|status| panic!("{name}: {status:?}"));
+        }
+    }
+    assert_eq!(bench.daemon.worker_pids().len(), 4);
+    assert_eq!(bench.started(), 4, "no worker had to go for it");
+}
+
+/// A worker that came up while a key was made does not hide it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_stays_known_when_workers_are_replaced_meanwhile() {
+    let bench = Bench::start(3, 1, "").await;
+    for round in 0..10 {
+        kill(bench.daemon.worker_pids()[0], Signal::KILL);
+        let id = format!("key-{round}");
+        let request = CreateKeyRequest {
+            key_id: id.clone(),
+            token: "main".to_owned(),
+            r#type: KeyType::EcP256.into(),
+            purpose: KeyPurpose::Sign.into(),
+            algorithms: vec![Algorithm::Es256.into()],
+            ..CreateKeyRequest::default()
+        };
+        match bench.client.keys().create_key(request).await {
+            Ok(_) => {
+                bench.whole(3).await;
+                sign(&bench.client, &format!("keys/{id}"), MESSAGE)
+                    .await
+                    .unwrap();
+            }
+            // The worker that made it was the one that was killed: that is said.
+            Err(status) => assert!(
+                status.code() == Code::Aborted || passes(&status),
+                "{status:?}"
+            ),
+        }
+        bench.whole(3).await;
+    }
+}
+
+fn delete(bench: &Bench, label: &str) {
+    for kind in ["privkey", "pubkey"] {
+        let arguments = ["--delete-object", "--type", kind, "--label", label];
+        let output = bench.daemon.token().pkcs11_tool(&arguments);
+        assert!(output.status.success(), "{output:?}");
+    }
+}

@@ -1,0 +1,142 @@
+//! What callers can do to a token: bad ciphertexts, and more work than it can take.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use super::*;
+
+/// Nothing that a caller sends makes a worker go or a log-in happen; others don't notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_of_bad_ciphertexts_moves_nothing() {
+    let bench = Bench::start(2, 1, "").await;
+    let cases = [
+        (
+            "letters",
+            KeyType::Rsa2048,
+            KeyPurpose::Decrypt,
+            Algorithm::RsaOaep256,
+        ),
+        (
+            "agreements",
+            KeyType::EcP256,
+            KeyPurpose::Decrypt,
+            Algorithm::EcdhEsA256kw,
+        ),
+        (
+            "wraps",
+            KeyType::Aes256,
+            KeyPurpose::Wrap,
+            Algorithm::A256kw,
+        ),
+    ];
+    let mut storms = Vec::new();
+    for (id, kind, purpose, algorithm) in cases {
+        bench.create(id, kind, purpose, algorithm).await;
+        let name = format!("keys/{id}");
+        let good = bench.encrypt(&name, algorithm).await;
+        assert_eq!(bench.decrypt(&name, &good).await.unwrap(), MESSAGE);
+        storms.push((name, good));
+    }
+    bench.sign().await.unwrap();
+    let workers = bench.daemon.worker_pids();
+    let logins = bench.calls(Function::Login);
+
+    let senders = storms.iter().enumerate().map(|(seed, (name, good))| {
+        let client = bench.daemon.client("test");
+        async move {
+            let mut random = Random(seed as u64 + 1);
+            for round in 0..1000 {
+                let bad = spoiled(good, round, &mut random);
+                let status = decrypt(&client, name, &bad).await.unwrap_err();
+                assert_eq!(reason(&status), "DECRYPTION_FAILED", "{name}: {status:?}");
+            }
+        }
+    });
+    let others = async {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..200 {
+            let start = Instant::now();
+            bench.sign().await.unwrap();
+            slowest = slowest.max(start.elapsed());
+            pause(5).await;
+        }
+        slowest
+    };
+    let (_, slowest) = tokio::join!(futures_util::future::join_all(senders), others);
+    eprintln!("the slowest signature beside the storm took {slowest:?}");
+    assert_eq!(bench.daemon.worker_pids(), workers);
+    assert_eq!(bench.calls(Function::Login), logins);
+    assert!(bench.serving());
+    for (name, good) in &storms {
+        assert_eq!(bench.decrypt(name, good).await.unwrap(), MESSAGE);
+    }
+}
+
+/// What does not fit into the queue is sent away with a time to come again; what was taken in is done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_sends_away_and_loses_nothing() {
+    let bench = Bench::start(1, 1, "queue = 4").await;
+    let slowly = Fault::Delay(Duration::from_millis(20));
+    bench.order(Function::Sign, slowly, Times::Forever);
+    let verifier = bench.verifier("keys/payouts").await;
+    let (mut signed, mut sent_away) = (0, 0);
+    for _ in 0..4 {
+        let answers = futures_util::future::join_all((0..40).map(|_| bench.sign())).await;
+        for answer in answers {
+            match answer {
+                Ok(signature) => {
+                    assert!(verifier.takes(MESSAGE, &signature));
+                    signed += 1;
+                }
+                Err(status) => {
+                    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                    assert_eq!(reason(&status), "TOKEN_BUSY");
+                    assert!(passes(&status), "{status:?}");
+                    sent_away += 1;
+                }
+            }
+        }
+    }
+    eprintln!("{signed} signed, {sent_away} sent away");
+    assert_eq!(signed + sent_away, 160);
+    assert!(signed >= 4 * 5 && sent_away >= 4 * 10);
+    // The places are free again.
+    bench.control.clear().unwrap();
+    let answers = futures_util::future::join_all((0..5).map(|_| bench.sign())).await;
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(bench.started(), 1);
+}
+
+/// A JWE whose encrypted key is another: some bits of it flipped, all of it noise, too short, or nought.
+fn spoiled(jwe: &str, round: usize, random: &mut Random) -> String {
+    let mut parts: Vec<&str> = jwe.split('.').collect();
+    let mut key = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+    match round % 5 {
+        0 => key.iter_mut().for_each(|byte| *byte = random.next() as u8),
+        1 => key.fill(0),
+        2 => key.fill(0xff),
+        3 => key.truncate(key.len() - 8),
+        _ => {
+            let at = random.below(key.len());
+            key[at] ^= 1 << random.below(8);
+        }
+    }
+    let key = URL_SAFE_NO_PAD.encode(key);
+    parts[1] = &key;
+    parts.join(".")
+}
+
+/// xorshift64: the same numbers in every run.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(super) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap()
+    }
+}
