@@ -32,6 +32,7 @@
 //! key        -> algorithm
 //! jose       -> algorithm key
 //! policy     -> algorithm identity key
+//! scheme     -> algorithm jose key
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key pkcs11 policy
@@ -44,7 +45,7 @@
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key policy proto wire
+//! chancery   -> algorithm client identity key policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -65,7 +66,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
-//! toml             config policy
+//! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
 
@@ -81,6 +82,7 @@ pub mod jose;
 pub mod key;
 pub mod pkcs11;
 pub mod policy;
+pub mod scheme;
 pub mod server;
 pub mod signer;
 pub mod telemetry;

@@ -25,5 +25,6 @@ mod no_lookup;
 mod pki;
 mod policy;
 mod requests;
+mod schemes;
 mod sign;
 mod softhsm;

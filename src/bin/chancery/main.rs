@@ -27,6 +27,7 @@ mod message;
 mod output;
 mod policy;
 mod random;
+mod schemes;
 mod sign;
 mod trouble;
 mod verify;
@@ -106,6 +107,9 @@ enum Command {
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Test and try scheme files, the signing rules of platforms, without a daemon
+    #[command(subcommand)]
+    Schemes(schemes::SchemesCommand),
     Health(health::Health),
 }
 
@@ -158,6 +162,7 @@ impl Session<'_> {
             Command::Keys(keys) => keys.run(self).await,
             Command::Random(random) => random.run(self).await,
             Command::Policy(policy) => policy.run(self),
+            Command::Schemes(schemes) => schemes.run(self),
             Command::Health(health) => health.run(self).await,
         }
     }

@@ -1,0 +1,370 @@
+//! Schemes: the signing rules of platforms, as data.
+//!
+//! A scheme file says, for one kind of message of one platform, what string is signed, with what kind of
+//! key, and where the signature goes or comes from. The language is declarative and typed, is checked
+//! when a file is loaded, has no loops, and works on bytes: what is signed is what is sent. Every file
+//! carries test vectors, and is refused if it lacks one or if one fails.
+//!
+//! Nothing here does I/O, holds a key, or looks at a clock. A [`Draft`] says what is to be signed, and
+//! takes the signature; an [`Examination`] says what is to be verified, and is told what was right.
+
+use crate::scheme::{
+    declared::Declared,
+    document::{Fields, Item},
+    sign::Sign,
+    vector::Kind,
+    verify::Verify,
+};
+
+pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
+pub use document::SchemeError;
+pub use examination::{Candidate, Examination, Match, Outcome, Protections, Sealed, Verdict};
+pub use expression::{Step, Text};
+pub use fault::{EvaluationError, Fault};
+pub use json::JsonError;
+pub use message::{Bindings, KeyFacts, MAX_BODY, Message};
+pub use sign::{Draft, Signed};
+pub use time::UnixMilliseconds;
+pub use vector::{Kind as VectorKind, Origin, Vector};
+pub use verify::Acknowledgement;
+
+mod covered;
+mod declared;
+mod document;
+mod encoding;
+mod examination;
+mod expression;
+mod fault;
+mod fields;
+mod function;
+mod json;
+mod message;
+mod place;
+mod proof;
+mod sign;
+mod source;
+mod time;
+mod vector;
+mod verify;
+
+#[cfg(test)]
+mod tests;
+
+/// A scheme whose vectors all pass.
+pub struct Scheme {
+    name: String,
+    title: String,
+    source: String,
+    confidence: Confidence,
+    notes: String,
+    declared: Declared,
+    sign: Option<Sign>,
+    verify: Option<Verify>,
+    vectors: Vec<Vector>,
+    /// The line of the table `[scheme]`.
+    line: usize,
+}
+
+/// A scheme whose vectors have not been run yet.
+pub struct Unproven(Scheme);
+
+/// How sure it is that a scheme is what the platform does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confidence {
+    /// The platform's documentation says so.
+    Documented,
+    /// People who integrated the platform say so.
+    Integrators,
+    /// It is our reading of documentation that leaves questions open.
+    OurReading,
+}
+
+/// A scheme does not do what it is asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such part.
+    #[error("the scheme {scheme} has no [{part}]")]
+    NoPart {
+        /// The scheme's name.
+        scheme: String,
+        /// `sign` or `verify`.
+        part: &'static str,
+    },
+    /// The message is not one that the scheme can be applied to.
+    #[error(transparent)]
+    Message(#[from] EvaluationError),
+}
+
+impl Scheme {
+    /// Reads a scheme file, checks all of it, and runs its vectors.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, with its line and its path.
+    pub fn parse(text: &str) -> Result<Self, SchemeError> {
+        Self::read(text)?.prove()
+    }
+
+    /// Reads a scheme file and checks all of it but its vectors.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, with its line and its path.
+    pub fn read(text: &str) -> Result<Unproven, SchemeError> {
+        if text.len() > MAX_FILE {
+            let message = format!("expected at most {MAX_FILE} bytes, found {}", text.len());
+            return Err(SchemeError::new(1, String::new(), message, "TOO_LONG"));
+        }
+        document::read(text, Self::from_fields).map(Unproven)
+    }
+
+    fn from_fields(mut file: Fields<'_>) -> Result<Self, SchemeError> {
+        let head = file.take("scheme")?;
+        let line = head.line();
+        let mut head = head.fields()?;
+        let name = scheme_name(&head.take("name")?)?;
+        let title = head.take("title")?.text()?.to_owned();
+        let source = head.take("source")?.text()?.to_owned();
+        let confidence = Confidence::parse(&head.take("confidence")?)?;
+        let notes = head
+            .maybe("notes")
+            .map_or(Ok(""), |item| item.text())?
+            .to_owned();
+        let secret_in_message = head.maybe("secret_in_message");
+        let secret_in_message = secret_in_message.map_or(Ok(false), |item| item.boolean())?;
+        head.end()?;
+        let declared = Declared {
+            secret_in_message,
+            ..Declared::parse(&mut file)?
+        };
+        let sign = file.maybe("sign");
+        let sign = sign.map(|item| Sign::parse(&item, &declared)).transpose()?;
+        let verify = file.maybe("verify");
+        let verify = verify
+            .map(|item| Verify::parse(&item, &declared))
+            .transpose()?;
+        let mut vectors: Vec<Vector> = Vec::new();
+        if let Some(list) = file.maybe("vectors") {
+            for item in list.list()? {
+                let vector = Vector::parse(&item, &declared)?;
+                if vectors.iter().any(|other| other.name == vector.name) {
+                    let message = format!("there is a vector named {:?} already", vector.name);
+                    return Err(item.refuse("REPEATED_NAME", message));
+                }
+                vectors.push(vector);
+            }
+        }
+        if sign.is_none() && verify.is_none() {
+            let message = "the scheme does nothing; expected [sign] or [verify]";
+            return Err(file.table().refuse("MISSING_ENTRY", message));
+        }
+        file.end()?;
+        Ok(Self {
+            name,
+            title,
+            source,
+            confidence,
+            notes,
+            declared,
+            sign,
+            verify,
+            vectors,
+            line,
+        })
+    }
+
+    /// Its name, of `a-z 0-9 -`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is, in a line.
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// Where its rule comes from.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// How sure that is.
+    pub const fn confidence(&self) -> Confidence {
+        self.confidence
+    }
+
+    /// What an integrator must know, and what is open.
+    pub fn notes(&self) -> &str {
+        &self.notes
+    }
+
+    /// Whether a secret is part of the message, and so can't stay in its token.
+    pub const fn secret_in_message(&self) -> bool {
+        self.declared.secret_in_message
+    }
+
+    /// What a partner must give, by name.
+    pub fn constants(&self) -> impl Iterator<Item = (&str, &Declaration)> {
+        let constants = self.declared.constants.iter();
+        constants.map(|(name, constant)| (name.as_str(), constant))
+    }
+
+    /// What the caller must give with each message, by name.
+    pub fn inputs(&self) -> impl Iterator<Item = (&str, &Declaration)> {
+        let inputs = self.declared.inputs.iter();
+        inputs.map(|(name, input)| (name.as_str(), input))
+    }
+
+    /// The keys, by their roles.
+    pub fn keys(&self) -> impl Iterator<Item = (&str, &KeyRole)> {
+        let keys = self.declared.keys.iter();
+        keys.map(|(role, key)| (role.as_str(), key))
+    }
+
+    /// The vectors, in the order of the file.
+    pub fn vectors(&self) -> &[Vector] {
+        &self.vectors
+    }
+
+    /// Whether messages can be signed.
+    pub const fn signs(&self) -> bool {
+        self.sign.is_some()
+    }
+
+    /// Whether messages can be verified.
+    pub const fn verifies(&self) -> bool {
+        self.verify.is_some()
+    }
+
+    /// Makes the values of a message and puts together what is to be signed.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme does not sign, or something that it needs is not there or not as it should be.
+    pub fn draft<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        bindings: &'a Bindings,
+        now: UnixMilliseconds,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Draft<'a>, Refusal> {
+        let sign = self.sign.as_ref().ok_or_else(|| self.without("sign"))?;
+        Ok(sign.draft(message, bindings, now, random)?)
+    }
+
+    /// What has to be decrypted, and given back as [`Message::decrypted`], before the message can be
+    /// examined. Nothing of it may be trusted before the verdict.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme does not verify, or the message does not have it.
+    pub fn sealed(
+        &self,
+        message: &Message<'_>,
+        bindings: &Bindings,
+    ) -> Result<Option<Sealed>, Refusal> {
+        let verify = self.verify.as_ref().ok_or_else(|| self.without("verify"))?;
+        Ok(verify.sealed(message, bindings)?)
+    }
+
+    /// Takes a message apart: which signatures it has, over which strings.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme does not verify, or something that it needs is not there or not as it should be.
+    pub fn examine<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        bindings: &'a Bindings,
+    ) -> Result<Examination<'a>, Refusal> {
+        let verify = self.verify.as_ref().ok_or_else(|| self.without("verify"))?;
+        Ok(verify.examine(message, bindings)?)
+    }
+
+    fn without(&self, part: &'static str) -> Refusal {
+        Refusal::NoPart {
+            scheme: self.name.clone(),
+            part,
+        }
+    }
+}
+
+impl Unproven {
+    /// The scheme's name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Each vector, with what is wrong with it.
+    pub fn results(&self) -> impl Iterator<Item = (&Vector, Result<(), SchemeError>)> {
+        let vectors = self.0.vectors.iter();
+        vectors.map(|vector| (vector, vector.run(&self.0)))
+    }
+
+    /// The scheme, if it has the vectors that it must have, and all of them pass.
+    ///
+    /// # Errors
+    ///
+    /// The first vector that is missing or fails.
+    pub fn prove(self) -> Result<Scheme, SchemeError> {
+        let scheme = &self.0;
+        for (there, kind) in [
+            (scheme.sign.is_some(), Kind::Sign),
+            (scheme.verify.is_some(), Kind::Verify),
+        ] {
+            if there && !scheme.vectors.iter().any(|vector| vector.kind == kind) {
+                let message = format!(
+                    "no vector of the kind {kind}; expected one for each of [sign] and [verify]"
+                );
+                return Err(SchemeError::new(
+                    scheme.line,
+                    "vectors".to_owned(),
+                    message,
+                    "VECTOR_MISSING",
+                ));
+            }
+        }
+        for (_, result) in self.results() {
+            result?;
+        }
+        Ok(self.0)
+    }
+}
+
+impl Refusal {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::NoPart { .. } => "SCHEME_WITHOUT_PART",
+            Self::Message(error) => error.reason(),
+        }
+    }
+}
+
+impl Confidence {
+    fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
+        match item.text()? {
+            "documented" => Ok(Self::Documented),
+            "integrators" => Ok(Self::Integrators),
+            "our-reading" => Ok(Self::OurReading),
+            other => {
+                let message =
+                    format!("expected documented, integrators or our-reading, found {other:?}");
+                Err(item.refuse("WRONG_VALUE", message))
+            }
+        }
+    }
+}
+
+fn scheme_name(item: &Item<'_>) -> Result<String, SchemeError> {
+    let name = item.text()?;
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if (1..=64).contains(&name.len()) && name.bytes().all(good) {
+        return Ok(name.to_owned());
+    }
+    let message = format!("{name:?} is not a scheme's name: expected 1 to 64 of a-z 0-9 -");
+    Err(item.refuse("WRONG_NAME", message))
+}
+
+/// The longest scheme file, in bytes.
+const MAX_FILE: usize = 256 * 1024;

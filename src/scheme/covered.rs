@@ -1,0 +1,80 @@
+//! What a signature covers: nothing else of a message may be called authentic, or tell its time.
+
+use crate::scheme::{
+    document::{Item, SchemeError},
+    expression::Expression,
+    source::Source,
+};
+
+/// What is signed, in every form.
+pub(super) struct Signed<'v> {
+    pub(super) forms: &'v [Expression],
+    pub(super) values: &'v [(String, Expression)],
+}
+
+impl Signed<'_> {
+    pub(super) fn is_covered(&self, source: &Source) -> bool {
+        match source {
+            // Who answers knows it, and the message can't change it.
+            Source::Constant(_) | Source::Input(_) | Source::Signature => true,
+            _ => self.forms.iter().all(|form| {
+                let signed = self.origins(form);
+                let wanted = self.origin(source);
+                wanted
+                    .iter()
+                    .all(|one| signed.iter().any(|whole| one.is_part_of(whole)))
+            }),
+        }
+    }
+
+    pub(super) fn covers(
+        &self,
+        item: &Item<'_>,
+        expression: &Expression,
+    ) -> Result<(), SchemeError> {
+        let open = expression
+            .sources()
+            .into_iter()
+            .find(|source| !self.is_covered(source));
+        match open {
+            None => Ok(()),
+            Some(_) => Err(item.refuse(
+                "NOT_SIGNED",
+                "is no part of what is signed: whoever sends a message again could change it",
+            )),
+        }
+    }
+
+    /// Where a form's bytes come from: what it names, and what its values were taken from.
+    fn origins<'s>(&'s self, form: &'s Expression) -> Vec<&'s Source> {
+        let mut found = form.sources();
+        for source in form.sources() {
+            found.extend(self.traced(source));
+        }
+        found
+    }
+
+    /// A value that is signed itself stands for itself, any other for what it was taken from.
+    fn origin<'s>(&'s self, source: &'s Source) -> Vec<&'s Source> {
+        match self
+            .forms
+            .iter()
+            .all(|form| form.sources().contains(&source))
+        {
+            true => vec![source],
+            false => self.traced(source),
+        }
+    }
+
+    // A value names only values before it, so this ends.
+    fn traced<'s>(&'s self, source: &'s Source) -> Vec<&'s Source> {
+        let named = |name: &str| self.values.iter().find(|(other, _)| other == name);
+        match source {
+            Source::Value(name) => named(name).map_or_else(Vec::new, |(_, value)| {
+                let sources = value.sources().into_iter();
+                sources.flat_map(|source| self.traced(source)).collect()
+            }),
+            other => vec![other],
+        }
+    }
+}

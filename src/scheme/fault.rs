@@ -1,0 +1,88 @@
+//! What can be wrong with a message that a scheme is applied to.
+
+use crate::scheme::json::JsonError;
+
+/// Where in a scheme an evaluation ended, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{at}: {rule}: {fault}")]
+pub struct EvaluationError {
+    /// The place in the file, such as `sign.signature.string[4]`.
+    pub at: String,
+    /// What stands there, such as `header.X-TIMESTAMP`.
+    pub rule: String,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What is wrong with one segment's input.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// There is no such thing in the message.
+    #[error("is not there, and the scheme does not say that it may be absent")]
+    Absent,
+    /// There is more than one.
+    #[error("is there more than once; expected one")]
+    Repeated,
+    /// The JSON value is an object or array.
+    #[error("is an object or array; expected a string, number, true, false or null")]
+    NotScalar,
+    /// Object fields are asked of something else.
+    #[error("is not a JSON object")]
+    NotObject,
+    /// JSON is asked of something else.
+    #[error("is not JSON: {0}")]
+    Json(#[from] JsonError),
+    /// Text in an encoding is asked of something else.
+    #[error("is not encoded as the scheme says: expected {0}")]
+    Encoding(&'static str),
+    /// Text is asked of bytes.
+    #[error("is not UTF-8")]
+    Utf8,
+    /// A prefix is missing.
+    #[error("does not start with {0:?}")]
+    Prefix(String),
+    /// Something without a separator between name and value.
+    #[error("has a field without {0:?} between name and value")]
+    NotAPair(String),
+    /// A name comes twice in a list of fields.
+    #[error("has a field twice")]
+    RepeatedField,
+    /// Too many fields or signatures.
+    #[error("has more than {0} entries")]
+    TooMany(usize),
+    /// More bytes than are handled.
+    #[error("is longer than {0} bytes")]
+    TooLong(usize),
+    /// A value that the placement can't carry.
+    #[error("can't be placed there: {0}")]
+    Placement(&'static str),
+    /// A point in time that is not written as the scheme says.
+    #[error("is not a time written as {0}")]
+    Time(&'static str),
+    /// A signature that can't be made into the form of the scheme.
+    #[error("a signature of {0} bytes does not fit the algorithm")]
+    Signature(usize),
+}
+
+impl EvaluationError {
+    /// A stable code for programs.
+    pub const fn reason(&self) -> &'static str {
+        match &self.fault {
+            Fault::Absent => "INPUT_MISSING",
+            Fault::Repeated => "INPUT_REPEATED",
+            Fault::NotScalar | Fault::NotObject => "JSON_TYPE",
+            Fault::Json(JsonError::Duplicate { .. }) => "JSON_DUPLICATE_NAME",
+            Fault::Json(JsonError::Utf8 { .. }) | Fault::Utf8 => "NOT_UTF8",
+            Fault::Json(JsonError::TooDeep { .. }) => "JSON_TOO_DEEP",
+            Fault::Json(JsonError::Syntax { .. }) => "NOT_JSON",
+            Fault::Json(JsonError::TooManyFields { .. }) | Fault::TooMany(_) => "TOO_MANY_FIELDS",
+            Fault::Encoding(_) | Fault::Prefix(_) => "ENCODING_INVALID",
+            Fault::NotAPair(_) => "FIELDS_INVALID",
+            Fault::RepeatedField => "FIELD_REPEATED",
+            Fault::TooLong(_) => "TOO_LONG",
+            Fault::Placement(_) => "PLACEMENT_IMPOSSIBLE",
+            Fault::Time(_) => "TIME_INVALID",
+            Fault::Signature(_) => "SIGNATURE_LENGTH",
+        }
+    }
+}
