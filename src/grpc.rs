@@ -81,6 +81,12 @@ impl Services {
 
     /// Who calls, and until when.
     fn call<T>(&self, request: &Request<T>) -> Result<Call, Status> {
+        let call = self.long_call(request)?;
+        Ok(self.soon(&call))
+    }
+
+    /// The same for a stream, which may last as long as its caller likes.
+    fn long_call<T>(&self, request: &Request<T>) -> Result<Call, Status> {
         let peer = request.extensions().get::<Peer>().ok_or_else(|| {
             denied(
                 "IDENTITY_MISSING",
@@ -91,13 +97,18 @@ impl Services {
             .metadata()
             .get("grpc-timeout")
             .and_then(|value| parse_timeout(value.to_str().ok()?));
-        let allowed = asked.map_or(self.limits.max_deadline, |asked| {
-            asked.min(self.limits.max_deadline)
-        });
         Ok(Call {
             identity: Arc::clone(&peer.identity),
-            deadline: Instant::now() + allowed,
+            deadline: Instant::now() + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM),
         })
+    }
+
+    /// The call with a deadline for what is to be done now.
+    fn soon(&self, call: &Call) -> Call {
+        Call {
+            identity: Arc::clone(&call.identity),
+            deadline: call.deadline.min(Instant::now() + self.limits.max_deadline),
+        }
     }
 
     /// Runs a call to its end in a task of its own, and waits for it as long as the caller does.
@@ -245,6 +256,9 @@ fn sign_response(signature: Signature, verified_input_crc32c: bool) -> v1::SignR
         verified_input_crc32c,
     }
 }
+
+/// A stream ends with its connection anyway.
+const LONGEST_STREAM: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Answers are bounded by requests, but for lists: 1000 keys of a few versions.
 const MAX_RESPONSE: usize = 16 << 20;

@@ -88,7 +88,8 @@ impl SigningService for Services {
         &self,
         request: Request<Streaming<v1::SignChunksRequest>>,
     ) -> Answer<v1::SignChunksResponse> {
-        let call = self.call(&request)?;
+        // Each chunk has its time; the whole may take as long as its caller lets it.
+        let call = self.long_call(&request)?;
         let services = self.clone();
         self.run(call.deadline, async move {
             services.sign_chunks_of(call, request.into_inner()).await
@@ -179,7 +180,12 @@ impl Services {
         let form = form(algorithm, header.ecdsa_encoding)?;
         let mut long = self
             .signer
-            .sign_long(&call, &selector(&header.name)?, algorithm, form)
+            .sign_long(
+                &self.soon(&call),
+                &selector(&header.name)?,
+                algorithm,
+                form,
+            )
             .await?;
         let mut checksum = 0;
         let ended = loop {
@@ -211,7 +217,7 @@ impl Services {
             bytes,
             version,
             algorithm,
-        } = long.finish(call.deadline).await?;
+        } = long.finish(self.soon(&call).deadline).await?;
         Ok(v1::SignChunksResponse {
             signature_crc32c: crc32c::crc32c(&bytes),
             signature: bytes.into(),
