@@ -180,12 +180,7 @@ impl Services {
         let form = form(algorithm, header.ecdsa_encoding)?;
         let mut long = self
             .signer
-            .sign_long(
-                &self.soon(&call),
-                &selector(&header.name)?,
-                algorithm,
-                form,
-            )
+            .sign_long(&self.soon(&call), &selector(&header.name)?, algorithm, form)
             .await?;
         let mut checksum = 0;
         let ended = loop {

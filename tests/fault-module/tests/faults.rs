@@ -1,7 +1,7 @@
 //! The module in a process of its own, before a real token: it forwards, and each fault is the fault it says.
 
 use std::{
-    env, fs,
+    fs,
     io::Read,
     os::unix::process::ExitStatusExt,
     path::Path,
@@ -12,13 +12,6 @@ use std::{
 
 use chancery_fault_module::control::{
     CONTROL_VARIABLE, Control, Fault, Function, MODULE_VARIABLE, Times, module_path,
-};
-use cryptoki::{
-    context::{CInitializeArgs, CInitializeFlags, Pkcs11},
-    mechanism::Mechanism,
-    object::{Attribute, ObjectClass},
-    session::UserType,
-    types::AuthPin,
 };
 
 #[path = "../../integration/softhsm.rs"]
@@ -88,13 +81,22 @@ impl Setup {
 
     /// Signs the input with one key after the other in one process in Rust; the last signature stays.
     fn sign_in_one_process(&self, keys: &str) -> ExitStatus {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "sign_in_this_process", "--include-ignored"]);
+        let directory = self.token.directory();
+        let raw = directory.join("signature.raw");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sign-through-module"));
+        command
+            .arg(module_path())
+            .arg(directory.join("input"))
+            .arg(&raw);
+        command.args(keys.split(' '));
         command.env("SOFTHSM2_CONF", self.token.conf());
-        command.env(KEYS_VARIABLE, keys);
-        command.env(DIRECTORY_VARIABLE, self.token.directory());
         self.environment(&mut command);
-        command.stdout(Stdio::null()).status().unwrap()
+        command.stdin(fs::File::open(self.token.pin_file()).unwrap());
+        let status = command.stdout(Stdio::null()).status().unwrap();
+        if let Ok(raw) = fs::read(raw) {
+            fs::write(directory.join("signature"), der(&raw)).unwrap();
+        }
+        status
     }
 
     fn environment(&self, command: &mut Command) {
@@ -371,35 +373,6 @@ fn a_segfault_kills_a_host_in_rust_too() {
     assert_eq!(setup.sign_in_one_process("a").signal(), Some(11));
 }
 
-/// What [`Setup::sign_in_one_process`] runs: signs once with each key, and leaves the last signature.
-#[test]
-#[ignore = "runs as the child of other tests"]
-fn sign_in_this_process() {
-    let Ok(keys) = env::var(KEYS_VARIABLE) else {
-        return;
-    };
-    let pkcs11 = Pkcs11::new(module_path()).unwrap();
-    pkcs11
-        .initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK))
-        .unwrap();
-    let slot = pkcs11.get_slots_with_initialized_token().unwrap()[0];
-    let session = pkcs11.open_ro_session(slot).unwrap();
-    session
-        .login(UserType::User, Some(&AuthPin::new(softhsm::PIN.into())))
-        .unwrap();
-    let mut signature = Vec::new();
-    for label in keys.split(' ') {
-        let template = [
-            Attribute::Class(ObjectClass::PRIVATE_KEY),
-            Attribute::Label(label.into()),
-        ];
-        let key = session.find_objects(&template).unwrap()[0];
-        signature = session.sign(&Mechanism::Ecdsa, key, INPUT).unwrap();
-    }
-    let path = env::var(DIRECTORY_VARIABLE).unwrap();
-    fs::write(Path::new(&path).join("signature"), der(&signature)).unwrap();
-}
-
 #[test]
 #[should_panic(expected = "Login has no output")]
 fn a_fault_that_can_not_be_is_refused() {
@@ -456,5 +429,3 @@ fn der(signature: &[u8]) -> Vec<u8> {
 
 /// 32 bytes, which stand for a SHA-256 digest.
 const INPUT: &[u8; 32] = b"the digest of a well known input";
-const KEYS_VARIABLE: &str = "CHANCERY_FAULT_TEST_KEYS";
-const DIRECTORY_VARIABLE: &str = "CHANCERY_FAULT_TEST_DIRECTORY";
