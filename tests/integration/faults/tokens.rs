@@ -5,6 +5,9 @@ use std::process::Command;
 use super::{pin::serials, *};
 use crate::softhsm::{PIN, SO_PIN};
 
+/// What is wrong, how it is made so, and what is said of it.
+type Case = (&'static str, fn(&mut Seat, &Path), &'static [&'static str]);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
     // Of this process's own libraries, one that is surely there and surely is no PKCS#11 module.
@@ -14,9 +17,9 @@ async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
         .filter_map(|line| line.split_whitespace().nth(5));
     let libc = libc
         .filter(|path| path.contains("libc.so") || path.contains("libc-"))
-        .last();
+        .next_back();
     let libc = PathBuf::from(libc.unwrap());
-    let cases: [(&str, fn(&mut Seat, &Path), &[&str]); 4] = [
+    let cases: [Case; 4] = [
         (
             "no module",
             |seat, _| seat.module = Some("/nowhere/libnone.so".into()),
