@@ -12,12 +12,10 @@ type Case = (&'static str, fn(&mut Seat, &Path), &'static [&'static str]);
 async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
     // Of this process's own libraries, one that is surely there and surely is no PKCS#11 module.
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
-    let libc = maps
+    let mut files = maps
         .lines()
         .filter_map(|line| line.split_whitespace().nth(5));
-    let libc = libc
-        .filter(|path| path.contains("libc.so") || path.contains("libc-"))
-        .next_back();
+    let libc = files.rfind(|path| path.contains("libc.so") || path.contains("libc-"));
     let libc = PathBuf::from(libc.unwrap());
     let cases: [Case; 4] = [
         (
