@@ -22,7 +22,7 @@ pub struct PublicKey {
     material: Material,
 }
 
-/// A public key, parsed for one algorithm: parsing costs about a third of an ECDSA verification.
+/// A public key, parsed for one algorithm: parsing it anew would be a good part of each verification.
 #[derive(Clone)]
 pub struct Verifier {
     key: ParsedPublicKey,
