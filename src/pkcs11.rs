@@ -7,13 +7,13 @@
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::{
     sync::{Mutex, Semaphore, watch},
+    task::JoinSet,
     time::{Instant, timeout_at},
 };
 use zeroize::Zeroizing;
@@ -35,6 +35,7 @@ pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
 pub use worker::run as run_worker;
 
+use gather::Gather;
 use long_mac::MAX_LONG_MACS;
 use pool::{Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
@@ -42,6 +43,7 @@ use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 mod config;
 mod errors;
 mod failure;
+mod gather;
 mod initialize;
 mod inventory;
 mod keys;
@@ -57,7 +59,9 @@ mod worker;
 /// A token that is being served.
 pub struct Token {
     config: Config,
-    pool: Pool,
+    pool: Arc<Pool>,
+    gather: Arc<Gather>,
+    _servers: JoinSet<()>,
     next_stream: AtomicU64,
     /// Each long MAC holds a session of the token while its chunks come.
     long_macs: Arc<Semaphore>,
@@ -76,10 +80,22 @@ impl Token {
         executable: PathBuf,
         state_directory: PathBuf,
     ) -> Self {
-        let pool = Pool::start(config.clone(), declarations, executable, state_directory);
+        let pool = Arc::new(Pool::start(
+            config.clone(),
+            declarations,
+            executable,
+            state_directory,
+        ));
+        let gather = Arc::new(Gather::new(config.queue));
+        let mut servers = JoinSet::new();
+        for _ in 0..pool.width() {
+            servers.spawn(Arc::clone(&gather).serve(Arc::clone(&pool)));
+        }
         Self {
             config,
             pool,
+            gather,
+            _servers: servers,
             next_stream: AtomicU64::new(1),
             long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
             creating: Mutex::default(),
@@ -149,17 +165,10 @@ impl Token {
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
         let item = self.item(&permit, input)?;
-        let request = Request::Sign {
-            items: vec![item],
-            budget: self.budget(),
-        };
-        match self.pool.run(&request, deadline).await? {
-            Reply::Signed(mut results) if results.len() == 1 => results
-                .swap_remove(0)
-                .map(serde_bytes::ByteBuf::into_vec)
-                .map_err(TokenError::Fault),
-            _ => Err(TokenError::Lost),
-        }
+        self.gather
+            .push(item, deadline, self.pool.counters())?
+            .await
+            .unwrap_or(Err(TokenError::Lost))
     }
 
     /// Signs many; the results are in the order of the permits.
@@ -189,7 +198,7 @@ impl Token {
             }
         }
         let jobs = frames.into_iter().map(|(indexes, frame)| async move {
-            let signed = self.sign_frame(frame, deadline).await;
+            let signed = self.pool.sign_frame(frame, deadline).await;
             indexes.into_iter().zip(signed)
         });
         for (index, result) in join_all(jobs).await.into_iter().flatten() {
@@ -460,45 +469,6 @@ impl Token {
             )
             .await
             .map(drop)
-    }
-
-    /// Signs the items of a frame, in as many goes as the token's pace makes of it.
-    async fn sign_frame(
-        &self,
-        mut items: Vec<SignItem>,
-        deadline: Instant,
-    ) -> Vec<Result<Vec<u8>, TokenError>> {
-        let mut results = Vec::with_capacity(items.len());
-        while !items.is_empty() {
-            let mut request = Request::Sign {
-                items,
-                budget: self.budget(),
-            };
-            let reply = self.pool.run(&request, deadline).await;
-            let Request::Sign { items: sent, .. } = &mut request else {
-                unreachable!("it was made above")
-            };
-            match reply {
-                Ok(Reply::Signed(signed)) if (1..=sent.len()).contains(&signed.len()) => {
-                    items = sent.split_off(signed.len());
-                    results.extend(signed.into_iter().map(|one| {
-                        one.map(serde_bytes::ByteBuf::into_vec)
-                            .map_err(TokenError::Fault)
-                    }));
-                }
-                other => {
-                    let error = other.err().unwrap_or(TokenError::Lost);
-                    results.resize(results.len() + sent.len(), Err(error));
-                    break;
-                }
-            }
-        }
-        results
-    }
-
-    /// The rest of the time is for the last item that was begun.
-    fn budget(&self) -> Duration {
-        self.config.operation_timeout / 2
     }
 
     async fn bytes(

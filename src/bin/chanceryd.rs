@@ -174,7 +174,12 @@ fn executable() -> Result<PathBuf, String> {
 }
 
 fn runtime(threads: u32) -> Result<tokio::runtime::Runtime, String> {
-    tokio::runtime::Builder::new_multi_thread()
+    // One thread needs no scheduler that shares work between several.
+    let mut builder = match threads {
+        0 | 1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    builder
         .worker_threads(threads.max(1) as usize)
         .enable_all()
         .build()

@@ -183,6 +183,10 @@ impl Pool {
         self.shared.config.workers * self.shared.config.threads
     }
 
+    pub(super) fn operation_timeout(&self) -> Duration {
+        self.shared.config.operation_timeout
+    }
+
     /// Does a job on the next free lane.
     pub(super) async fn run(
         &self,

@@ -1,0 +1,169 @@
+//! Single signatures that wait together go to the token together.
+//!
+//! What one small operation costs beside the token's own work is mostly the way to the worker and back: two
+//! wake-ups and four calls to the system. When more callers wait than there are threads, those at the head of the
+//! queue who want the same key share one frame. A caller who is alone waits for nobody.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, atomic::Ordering},
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
+
+use super::{
+    TokenError,
+    pool::{Counters, Pool},
+    protocol::{Reply, Request, SignItem},
+};
+
+/// Signatures that are asked for one by one, in the order in which they were.
+pub(super) struct Gather {
+    waiting: Mutex<VecDeque<Waiting>>,
+    ready: Notify,
+    /// How many may wait.
+    limit: usize,
+}
+
+/// What a caller waits for.
+pub(super) type Answer = oneshot::Receiver<Result<Vec<u8>, TokenError>>;
+
+struct Waiting {
+    item: SignItem,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Vec<u8>, TokenError>>,
+}
+
+impl Gather {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            ready: Notify::new(),
+            limit,
+        }
+    }
+
+    /// Puts one at the end of the queue, if there is room.
+    pub(super) fn push(
+        &self,
+        item: SignItem,
+        deadline: Instant,
+        counters: &Counters,
+    ) -> Result<Answer, TokenError> {
+        let (answer, receiver) = oneshot::channel();
+        let mut waiting = self
+            .waiting
+            .lock()
+            .expect("nothing panics while holding it");
+        if waiting.len() >= self.limit {
+            counters.queue_refusals.fetch_add(1, Ordering::Relaxed);
+            return Err(TokenError::QueueFull { limit: self.limit });
+        }
+        waiting.push_back(Waiting {
+            item,
+            deadline,
+            answer,
+        });
+        drop(waiting);
+        counters.queue_length.fetch_add(1, Ordering::Relaxed);
+        self.ready.notify_one();
+        Ok(receiver)
+    }
+
+    /// Takes turns at the queue with the others of its kind, of which there are as many as lanes.
+    pub(super) async fn serve(self: Arc<Self>, pool: Arc<Pool>) {
+        loop {
+            let taken = self.take(&pool);
+            let Some(deadline) = taken.iter().map(|one| one.deadline).max() else {
+                self.ready.notified().await;
+                continue;
+            };
+            let (items, answers): (Vec<_>, Vec<_>) =
+                taken.into_iter().map(|one| (one.item, one.answer)).unzip();
+            let results = pool.sign_frame(items, deadline).await;
+            for (answer, result) in answers.into_iter().zip(results) {
+                // Who has gone away does not want it.
+                let _ = answer.send(result);
+            }
+        }
+    }
+
+    /// The first, and those behind it that want the same key, as many as are this one's share.
+    fn take(&self, pool: &Pool) -> Vec<Waiting> {
+        let now = Instant::now();
+        let mut waiting = self
+            .waiting
+            .lock()
+            .expect("nothing panics while holding it");
+        let before = waiting.len();
+        let size = before.div_ceil(pool.width()).clamp(1, MOST);
+        let mut taken: Vec<Waiting> = Vec::with_capacity(size);
+        while taken.len() < size {
+            let fits = |next: &Waiting| {
+                taken.first().is_none_or(|first| {
+                    first.item.with == next.item.with
+                        && first.item.key.version == next.item.key.version
+                })
+            };
+            if !waiting.front().is_some_and(fits) {
+                break;
+            }
+            let next = waiting.pop_front().expect("it was just looked at");
+            if next.deadline <= now {
+                let _ = next.answer.send(Err(TokenError::Deadline));
+            } else {
+                taken.push(next);
+            }
+        }
+        if !waiting.is_empty() {
+            self.ready.notify_one();
+        }
+        pool.counters()
+            .queue_length
+            .fetch_sub(before - waiting.len(), Ordering::Relaxed);
+        taken
+    }
+}
+
+impl Pool {
+    /// Signs the items of a frame, in as many goes as the token's pace makes of it.
+    pub(super) async fn sign_frame(
+        &self,
+        mut items: Vec<SignItem>,
+        deadline: Instant,
+    ) -> Vec<Result<Vec<u8>, TokenError>> {
+        let mut results = Vec::with_capacity(items.len());
+        while !items.is_empty() {
+            let mut request = Request::Sign {
+                items,
+                // The rest of the time is for the last item that was begun.
+                budget: self.operation_timeout() / 2,
+            };
+            let reply = self.run(&request, deadline).await;
+            let Request::Sign { items: sent, .. } = &mut request else {
+                unreachable!("it was made above")
+            };
+            match reply {
+                Ok(Reply::Signed(signed)) if (1..=sent.len()).contains(&signed.len()) => {
+                    items = sent.split_off(signed.len());
+                    results.extend(signed.into_iter().map(|one| {
+                        one.map(serde_bytes::ByteBuf::into_vec)
+                            .map_err(TokenError::Fault)
+                    }));
+                }
+                other => {
+                    let error = other.err().unwrap_or(TokenError::Lost);
+                    results.resize(results.len() + sent.len(), Err(error));
+                    break;
+                }
+            }
+        }
+        results
+    }
+}
+
+/// The most that share a frame: what one of them waits for the others stays small.
+const MOST: usize = 16;
