@@ -86,7 +86,7 @@ impl Token {
             executable,
             state_directory,
         ));
-        let gather = Arc::new(Gather::new(config.queue));
+        let gather = Arc::new(Gather::new(pool.width(), config.queue));
         let mut servers = JoinSet::new();
         for _ in 0..pool.width() {
             servers.spawn(Arc::clone(&gather).serve(Arc::clone(&pool)));

@@ -22,10 +22,16 @@ use super::{
 
 /// Signatures that are asked for one by one, in the order in which they were.
 pub(super) struct Gather {
-    waiting: Mutex<VecDeque<Waiting>>,
+    queue: Mutex<Queue>,
     ready: Notify,
-    /// How many may wait.
+    /// How many may wait while all threads have work.
     limit: usize,
+}
+
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// How many of those who serve it have nothing to do, or are about to look.
+    idle: usize,
 }
 
 /// What a caller waits for.
@@ -38,9 +44,13 @@ struct Waiting {
 }
 
 impl Gather {
-    pub(super) fn new(limit: usize) -> Self {
+    /// For so many who serve it, and so many who may wait.
+    pub(super) fn new(servers: usize, limit: usize) -> Self {
         Self {
-            waiting: Mutex::default(),
+            queue: Mutex::new(Queue {
+                waiting: VecDeque::new(),
+                idle: servers,
+            }),
             ready: Notify::new(),
             limit,
         }
@@ -54,21 +64,18 @@ impl Gather {
         counters: &Counters,
     ) -> Result<Answer, TokenError> {
         let (answer, receiver) = oneshot::channel();
-        let mut waiting = self
-            .waiting
-            .lock()
-            .expect("nothing panics while holding it");
-        if waiting.len() >= self.limit {
+        let mut queue = self.queue.lock().expect("nothing panics while holding it");
+        if queue.waiting.len() >= self.limit + queue.idle {
             counters.queue_refusals.fetch_add(1, Ordering::Relaxed);
             return Err(TokenError::QueueFull { limit: self.limit });
         }
-        waiting.push_back(Waiting {
+        queue.waiting.push_back(Waiting {
             item,
             deadline,
             answer,
         });
-        drop(waiting);
         counters.queue_length.fetch_add(1, Ordering::Relaxed);
+        drop(queue);
         self.ready.notify_one();
         Ok(receiver)
     }
@@ -84,6 +91,10 @@ impl Gather {
             let (items, answers): (Vec<_>, Vec<_>) =
                 taken.into_iter().map(|one| (one.item, one.answer)).unzip();
             let results = pool.sign_frame(items, deadline).await;
+            self.queue
+                .lock()
+                .expect("nothing panics while holding it")
+                .idle += 1;
             for (answer, result) in answers.into_iter().zip(results) {
                 // Who has gone away does not want it.
                 let _ = answer.send(result);
@@ -94,10 +105,8 @@ impl Gather {
     /// The first, and those behind it that want the same key, as many as are this one's share.
     fn take(&self, pool: &Pool) -> Vec<Waiting> {
         let now = Instant::now();
-        let mut waiting = self
-            .waiting
-            .lock()
-            .expect("nothing panics while holding it");
+        let mut queue = self.queue.lock().expect("nothing panics while holding it");
+        let Queue { waiting, idle } = &mut *queue;
         let before = waiting.len();
         let size = before.div_ceil(pool.width()).clamp(1, MOST);
         let mut taken: Vec<Waiting> = Vec::with_capacity(size);
@@ -117,6 +126,9 @@ impl Gather {
             } else {
                 taken.push(next);
             }
+        }
+        if !taken.is_empty() {
+            *idle -= 1;
         }
         if !waiting.is_empty() {
             self.ready.notify_one();

@@ -250,3 +250,45 @@ fn bytes_of(jwk: &Map<String, Value>, name: &'static str) -> Result<Vec<u8>, Inv
             expected: "base64url without padding",
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algorithm::Hash;
+
+    const EC: &str = r#"{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM","use":"enc","kid":"1"}"#;
+    const RSA: &str = r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#;
+
+    /// RFC 7517 appendix A.1: read, and written again with the same required members.
+    #[test]
+    fn rfc7517_public_keys() {
+        for (text, kid, algorithm) in [
+            (EC, "1", None),
+            (RSA, "2011-04-29", Some(Algorithm::RsaPkcs1(Hash::Sha256))),
+        ] {
+            let recipient = PublicRecipient::from_jwk(text).unwrap();
+            assert_eq!(recipient.key_id(), Some(kid));
+            assert_eq!(recipient.algorithm(), algorithm);
+            let given: Map<String, Value> = serde_json::from_str(text).unwrap();
+            for (name, value) in recipient.key().jwk() {
+                assert_eq!(given.get(&name), Some(&value), "{name}");
+            }
+        }
+    }
+
+    /// RFC 7517 appendix A.2 and A.3 hold private keys and secrets: those are not taken.
+    #[test]
+    fn rfc7517_private_keys_and_secrets_are_refused() {
+        let private = EC.replace(
+            r#""use""#,
+            r#""d":"870MB6gfuTJ4HtUnUvYMyJpr5eUZNP4Bk43bVdj3eAE","use""#,
+        );
+        let secret = r#"{"kty":"oct","alg":"A128KW","k":"GawgguFyGrWKav7AX4VKUg"}"#;
+        for text in [private.as_str(), secret] {
+            assert_eq!(
+                PublicRecipient::from_jwk(text).unwrap_err(),
+                InvalidRecipient::Private
+            );
+        }
+    }
+}
