@@ -414,6 +414,14 @@ impl Token {
             }
             _ => return Err(TokenError::Lost),
         }
+        // A listing that was made while another process wrote to the token can show a key without its label.
+        for _ in 0..SETTLE_TRIES {
+            if let Some(key) = self.keys().get(&name) {
+                return Ok(Arc::clone(key));
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+            let _ = self.refresh().await;
+        }
         self.keys()
             .get(&name)
             .cloned()
@@ -526,3 +534,7 @@ fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError
 
 /// The most items in one frame: half a second of RSA-4096 in software.
 const MAX_BATCH: usize = 100;
+
+/// How often a key that was just made is looked for in the token, and how long between.
+const SETTLE_TRIES: u32 = 10;
+const SETTLE_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
