@@ -228,12 +228,17 @@ impl Pool {
         limit: Duration,
         repeat: Repeat,
     ) -> Result<Reply, TokenError> {
+        let frame = protocol::encode(request).map_err(|_| TokenError::TooLarge)?;
         let mut tries = 0;
         loop {
-            tries += 1;
             let worker = self.worker(deadline).await?;
+            // One that died before it was told anything has done nothing: another is asked.
+            let Some(outcome) = self.try_on(&worker, &frame, limit).await else {
+                continue;
+            };
+            tries += 1;
             let again = tries < 2 && repeat == Repeat::Once && Instant::now() < deadline;
-            match self.run_on(&worker, request, limit).await {
+            match outcome {
                 Err(error) if again && error.is_transient() => {}
                 Err(error) if repeat == Repeat::Never && error.is_transient() => {
                     return Err(TokenError::OutcomeUnknown);
@@ -251,18 +256,30 @@ impl Pool {
         limit: Duration,
     ) -> Result<Reply, TokenError> {
         let frame = protocol::encode(request).map_err(|_| TokenError::TooLarge)?;
+        self.try_on(worker, &frame, limit)
+            .await
+            .unwrap_or(Err(TokenError::Lost))
+    }
+
+    /// `None` if the worker was dead before anything was sent to it.
+    async fn try_on(
+        &self,
+        worker: &Arc<Worker>,
+        frame: &[u8],
+        limit: Duration,
+    ) -> Option<Result<Reply, TokenError>> {
         let mut side = worker.side.lock().await;
         if !worker.alive.load(Ordering::Acquire) {
-            return Err(TokenError::Lost);
+            return None;
         }
         let mut fuse = Fuse { worker, lit: true };
-        let outcome = exchange(&mut side, &frame, limit).await;
+        let outcome = exchange(&mut side, frame, limit).await;
         fuse.lit = false;
-        match self.shared.judge(worker, outcome) {
+        Some(match self.shared.judge(worker, outcome) {
             Verdict::Answer(reply) => Ok(reply),
             Verdict::Failed(fault) => Err(TokenError::Fault(fault)),
             Verdict::Again(error) => Err(error),
-        }
+        })
     }
 
     /// Any living worker; each in turn.
