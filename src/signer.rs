@@ -26,12 +26,14 @@ use crate::{
 };
 
 pub use error::Error;
+pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
 
 mod certificate_request;
 mod error;
+mod import;
 mod keys;
 mod long;
 mod message;
@@ -455,7 +457,7 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         Operation::Encrypt | Operation::Decrypt => {
             matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
         }
-        Operation::Get | Operation::Create | Operation::GenerateRandom => true,
+        Operation::Get | Operation::Create | Operation::Import | Operation::GenerateRandom => true,
     }
 }
 

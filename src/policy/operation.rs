@@ -20,6 +20,8 @@ pub enum Operation {
     Get,
     /// Make a key.
     Create,
+    /// Bring in a key, or a version of one, that was made elsewhere.
+    Import,
     /// Have a key sign a certificate request for itself.
     RequestCertificate,
     /// Get random bytes.
@@ -50,19 +52,20 @@ pub enum Need {
 /// A text that names no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, request_certificate, generate_random"
+    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, request_certificate, generate_random"
 )]
 pub struct UnknownOperation(String);
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
         Self::Decrypt,
         Self::Get,
         Self::Create,
+        Self::Import,
         Self::RequestCertificate,
         Self::GenerateRandom,
     ];
@@ -76,6 +79,7 @@ impl Operation {
             Self::Decrypt => "decrypt",
             Self::Get => "get",
             Self::Create => "create",
+            Self::Import => "import",
             Self::RequestCertificate => "request_certificate",
             Self::GenerateRandom => "generate_random",
         }
@@ -92,6 +96,7 @@ impl Operation {
             Self::Decrypt => (Always, Always),
             Self::Get => (Always, Never),
             Self::Create => (Always, Always),
+            Self::Import => (Always, Always),
             Self::RequestCertificate => (Always, Always),
             Self::GenerateRandom => (Never, Never),
         };
