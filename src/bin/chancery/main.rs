@@ -20,6 +20,7 @@ use crate::{
 mod arguments;
 mod csr;
 mod health;
+mod import;
 mod jwe;
 mod jws;
 mod keys;
@@ -28,6 +29,7 @@ mod output;
 mod policy;
 mod random;
 mod schemes;
+mod secret;
 mod sign;
 mod trouble;
 mod verify;
