@@ -16,6 +16,7 @@ mod faults;
 mod fixtures;
 mod harness;
 mod http2;
+mod import;
 mod jose;
 mod keys;
 mod layering;
