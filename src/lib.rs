@@ -33,6 +33,7 @@
 //! jose       -> algorithm key
 //! policy     -> algorithm identity key
 //! scheme     -> algorithm jose key
+//! store      -> algorithm identity key
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key pkcs11 policy
@@ -66,6 +67,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
@@ -85,6 +87,7 @@ pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;
