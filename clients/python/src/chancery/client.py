@@ -35,6 +35,7 @@ from chancery.algorithms import (
 from chancery.connection import Settings, open_channel
 from chancery.errors import ChanceryError, IntegrityError, from_rpc_error, translated
 from chancery.names import resource_name
+from chancery.partners import PartnerCalls
 from chancery.platforms import PlatformCalls
 from chancery.results import (
     CertificateRequest,
@@ -51,7 +52,7 @@ from chancery.results import (
 )
 
 
-class Client(PlatformCalls):
+class Client(PlatformCalls, PartnerCalls):
     """Speaks with one daemon over mutual TLS. Safe to share between threads; close it, or use it in `with`.
 
     `ca`, `certificate` and `key` are paths of PEM files. `timeout` is in seconds and holds for every call

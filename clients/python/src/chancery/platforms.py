@@ -142,6 +142,28 @@ class IssuedToken:
     expire_time: Optional[datetime]
 
 
+@dataclass(frozen=True)
+class ExplainedStep:
+    """A piece of a string, and its rule. `value` is empty if it is masked."""
+
+    at: str
+    rule: str
+    value: bytes
+    masked: bool
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How the strings of a message come about. `reason` and `message` say what is wrong, if anything is."""
+
+    scheme: str
+    steps: Tuple[ExplainedStep, ...]
+    strings_to_sign: Tuple[bytes, ...]
+    string_sha256: Tuple[bytes, ...]
+    reason: str
+    message: str
+
+
 class PlatformCalls:
     """The calls of PlatformService; `Client` has them."""
 
@@ -283,6 +305,46 @@ class PlatformCalls:
             _verification(answer.verification, None),
             _response_in(answer.response),
             _time(answer, "expire_time"),
+        )
+
+
+    def explain_signing(
+        self,
+        partner: str,
+        request: HttpRequest,
+        *,
+        scheme: str = "",
+        inputs: Optional[Mapping[str, str]] = None,
+        values: Optional[Mapping[str, str]] = None,
+    ) -> Explanation:
+        """Shows the string that sign_http_request would sign, piece by piece. Nothing is signed."""
+        call = pb.SignHttpRequestRequest(
+            partner=_partner(partner),
+            scheme=_scheme(scheme),
+            request=_request_out(request),
+            inputs=inputs or {},
+            values=values or {},
+        )
+        return self._explain(pb.ExplainHttpMessageRequest(sign_request=call))
+
+    def explain_callback(
+        self, partner: str, request: HttpRequest, *, scheme: str = "", inputs: Optional[Mapping[str, str]] = None
+    ) -> Explanation:
+        """Shows the strings that verify_callback would verify, piece by piece. Nothing is remembered."""
+        call = pb.VerifyCallbackRequest(
+            partner=_partner(partner), scheme=_scheme(scheme), request=_request_out(request), inputs=inputs or {}
+        )
+        return self._explain(pb.ExplainHttpMessageRequest(verify_callback=call))
+
+    def _explain(self, request: pb.ExplainHttpMessageRequest) -> Explanation:
+        answer = self._call(self.platforms.ExplainHttpMessage, request)
+        return Explanation(
+            _plain(answer.scheme),
+            tuple(ExplainedStep(step.at, step.rule, bytes(step.value), step.masked) for step in answer.steps),
+            tuple(bytes(text) for text in answer.strings_to_sign),
+            tuple(bytes(digest) for digest in answer.string_sha256),
+            answer.reason,
+            answer.message,
         )
 
 
