@@ -41,7 +41,7 @@
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm grpc key pkcs11 policy store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
