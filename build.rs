@@ -5,11 +5,13 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message;
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 6] = [
     "proto/chancery/v1/resources.proto",
     "proto/chancery/v1/key_service.proto",
     "proto/chancery/v1/signing_service.proto",
     "proto/chancery/v1/jose_service.proto",
+    "proto/chancery/v1/platform_service.proto",
+    "proto/chancery/v1/partner_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
