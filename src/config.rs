@@ -17,7 +17,7 @@ use crate::{
     key::{InvalidUsage, KeyName},
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
-    telemetry, tls,
+    store, telemetry, tls,
 };
 
 mod location;
@@ -43,6 +43,10 @@ pub struct Config {
     pub tokens: Vec<pkcs11::Config>,
     /// What keys that others made are for.
     pub keys: Vec<Declaration>,
+    /// Where what must outlive the process is kept.
+    pub store: store::Config,
+    /// How many callbacks are remembered.
+    pub replay: store::ReplayConfig,
 }
 
 /// `[server]`.
@@ -115,6 +119,10 @@ struct File {
     tokens: Vec<pkcs11::Config>,
     #[serde(default)]
     keys: Vec<Declaration>,
+    #[serde(default)]
+    store: store::Config,
+    #[serde(default)]
+    replay: store::ReplayConfig,
 }
 
 impl Config {
@@ -183,6 +191,8 @@ impl Config {
             ));
         }
         Ok(Self {
+            store: file.store.resolved(&state_directory, &base),
+            replay: file.replay,
             state_directory,
             policy_file,
             policy,

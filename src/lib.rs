@@ -33,6 +33,7 @@
 //! jose       -> algorithm key
 //! policy     -> algorithm identity key
 //! scheme     -> algorithm jose key
+//! store      -> algorithm identity key
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key pkcs11 policy
@@ -40,7 +41,7 @@
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm grpc key pkcs11 policy store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
@@ -66,6 +67,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
@@ -85,6 +87,7 @@ pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;
