@@ -31,8 +31,9 @@
 //! proto      ->
 //! key        -> algorithm
 //! jose       -> algorithm key
-//! policy     -> algorithm identity key
 //! scheme     -> algorithm jose key
+//! partner    -> algorithm key scheme
+//! policy     -> algorithm identity key partner scheme
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key pkcs11 policy
@@ -40,7 +41,7 @@
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm grpc key partner pkcs11 policy scheme telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
@@ -80,6 +81,7 @@ pub mod grpc;
 pub mod identity;
 pub mod jose;
 pub mod key;
+pub mod partner;
 pub mod pkcs11;
 pub mod policy;
 pub mod scheme;
