@@ -36,7 +36,7 @@
 //! policy     -> algorithm identity key partner scheme
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key pkcs11 policy
+//! signer     -> algorithm identity jose key partner pkcs11 policy scheme
 //! tls        -> identity
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls

@@ -1,8 +1,10 @@
 //! `[platforms]`: the directories of scheme files and partner files, and what is in them.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use serde::Deserialize;
@@ -30,6 +32,29 @@ impl Platforms {
             schemes: resolve(self.schemes),
             partners: resolve(self.partners),
         }
+    }
+
+    /// When each file of the directories, and of those below them, was written, and how long it is: to tell whether
+    /// anything has changed.
+    pub fn fingerprint(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
+        let mut found = BTreeMap::new();
+        let mut left: Vec<(PathBuf, u8)> = self
+            .directories()
+            .map(|(_, path)| (path.to_owned(), 0))
+            .collect();
+        while let Some((directory, depth)) = left.pop() {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let Ok(facts) = fs::metadata(entry.path()) else {
+                    continue;
+                };
+                if facts.is_dir() && depth < MAX_DEPTH {
+                    left.push((entry.path(), depth + 1));
+                } else if let Ok(modified) = facts.modified() {
+                    found.insert(entry.path(), (modified, facts.len()));
+                }
+            }
+        }
+        found
     }
 
     /// Those that are named, with the key that names each.
@@ -117,3 +142,6 @@ fn files(directory: Option<&Path>) -> Result<Vec<PathBuf>, ConfigError> {
     files.sort();
     Ok(files)
 }
+
+/// A directory for each partner's public keys, and some more.
+const MAX_DEPTH: u8 = 3;
