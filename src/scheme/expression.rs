@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
+use serde::{Serialize, Serializer};
+
 use crate::scheme::{
     document::{Item, SchemeError},
     fault::{EvaluationError, Fault},
@@ -74,13 +76,15 @@ struct Placed {
 }
 
 /// One segment of a text, as it is shown to people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// The place in the file.
     pub at: String,
     /// The rule that made the bytes.
     pub rule: String,
-    /// The bytes; `None` if they are secret.
+    /// The bytes, written as text in which what is not printable ASCII is escaped; `None` if they are
+    /// secret, or not there.
+    #[serde(serialize_with = "escaped")]
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -446,6 +450,11 @@ impl Text {
         };
         self.steps.iter().map(step).collect()
     }
+}
+
+fn escaped<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = bytes.as_ref().map(|bytes| bytes.escape_ascii().to_string());
+    text.serialize(serializer)
 }
 
 impl fmt::Display for Step {
