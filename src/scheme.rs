@@ -22,7 +22,7 @@ pub use built_in::{BUILT_IN, BuiltIn};
 pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
 pub use document::SchemeError;
 pub use examination::{Candidate, Examination, Match, Verifying};
-pub use expression::{Step, Text};
+pub use expression::{Piece, Step, Text};
 pub use fault::{EvaluationError, Fault};
 pub use field::FieldDraft;
 pub use json::JsonError;

@@ -239,6 +239,7 @@ impl Request {
             inputs: bytes(self.inputs),
             values: bytes(self.values),
             keys,
+            window_seconds: None,
         };
         Ok((message, bindings))
     }
