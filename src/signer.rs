@@ -449,7 +449,18 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         Operation::Encrypt | Operation::Decrypt => {
             matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
         }
-        Operation::Get | Operation::Create | Operation::GenerateRandom => true,
+        Operation::Get
+        | Operation::Create
+        | Operation::GenerateRandom
+        | Operation::SignRequest
+        | Operation::SignResponse
+        | Operation::VerifyCallback
+        | Operation::VerifyResponse
+        | Operation::EncryptField
+        | Operation::DecryptField
+        | Operation::IssueAccessToken
+        | Operation::ExplainMessage
+        | Operation::GetPartner => true,
     }
 }
 

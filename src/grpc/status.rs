@@ -8,6 +8,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    key::KeyName,
+    partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
     signer::Error,
     wire::KeyResource,
@@ -28,9 +30,13 @@ impl From<Error> for Status {
                     ("operation", asked.operation.to_string()),
                 ];
                 metadata.extend(asked.key.as_ref().map(|key| ("key", key.to_string())));
-                let what = asked.key.as_ref().map_or_else(String::new, |key| {
-                    format!(" with {key:?}", key = key.as_str())
-                });
+                // Not the scheme: it may be one that the caller has not named.
+                let partner = asked.partner.as_ref();
+                metadata.extend(partner.map(|partner| ("partner", partner.to_string())));
+                let name = asked.key.as_ref().map(KeyName::as_str);
+                let what = name
+                    .or_else(|| partner.map(PartnerName::as_str))
+                    .map_or_else(String::new, |name| format!(" with {name:?}"));
                 status(
                     Code::PermissionDenied,
                     "PERMISSION_DENIED",

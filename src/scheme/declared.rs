@@ -32,7 +32,7 @@ pub struct KeyRole {
     pub uses: Vec<KeyUse>,
     /// With which algorithm.
     pub algorithm: Algorithm,
-    /// How the text of a secret becomes its bytes; for HMAC alone.
+    /// How the text of a secret becomes its bytes; for HMAC and `dir` alone.
     pub secret_encoding: Option<SecretEncoding>,
 }
 
@@ -77,7 +77,11 @@ impl KeyRole {
         let hexadecimal = "pairs of hexadecimal digits";
         let base64 = "padded base64, after the prefix if there is one";
         let bytes = match self.secret_encoding.as_ref() {
-            None => return Err(InvalidSecret("no secret: the key is not one for HMAC")),
+            None => {
+                return Err(InvalidSecret(
+                    "no secret: the key is not one for HMAC or dir",
+                ));
+            }
             Some(SecretEncoding::Utf8) => text.as_bytes().to_vec(),
             Some(SecretEncoding::Hex) => {
                 encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
@@ -118,9 +122,9 @@ impl KeyRole {
                 format!("{algorithm} is not for {:?}", wrong.name()),
             ));
         }
-        let hmac = algorithm.purpose() == Purpose::Mac;
+        let secret = algorithm.purpose() == Purpose::Mac || algorithm == Algorithm::Dir;
         let secret_encoding = entries.maybe("secret_encoding");
-        let secret_encoding = match (secret_encoding, hmac) {
+        let secret_encoding = match (secret_encoding, secret) {
             (Some(item), true) => Some(SecretEncoding::parse(&item)?),
             (None, false) => None,
             (Some(item), false) => {
@@ -208,6 +212,12 @@ pub(super) struct Here {
     pub(super) values: BTreeMap<String, bool>,
     /// There is a signature.
     pub(super) signature: bool,
+    /// There is something encrypted.
+    pub(super) encrypted: bool,
+    /// Something was opened.
+    pub(super) opened: bool,
+    /// There is no message, but a single value.
+    pub(super) no_message: bool,
     /// It is the string that is signed.
     pub(super) string: bool,
     /// There is a step that decrypts.
@@ -311,10 +321,37 @@ impl Names for Place<'_> {
             Source::Signature if !self.here.signature => {
                 Err(("UNKNOWN_SOURCE", "there is no signature here yet".to_owned()))
             }
+            Source::Encrypted | Source::EncryptedBody if !self.here.encrypted => Err((
+                "UNKNOWN_SOURCE",
+                "nothing is encrypted here: there is no [sign.encrypt]".to_owned(),
+            )),
+            Source::Opened if !self.here.opened => {
+                Err(("UNKNOWN_SOURCE", "nothing is opened here".to_owned()))
+            }
             Source::Decrypted | Source::Json { decrypted: true, .. } if !self.here.decrypted => {
                 Err((
                     "UNKNOWN_SOURCE",
                     "nothing is decrypted: there is no [verify.decrypt]".to_owned(),
+                ))
+            }
+            Source::Method
+            | Source::Path
+            | Source::Query
+            | Source::Target
+            | Source::Scheme
+            | Source::Authority
+            | Source::Status
+            | Source::Body
+            | Source::Header(_)
+            | Source::QueryField(_)
+            | Source::FormField(_)
+            | Source::Json { .. }
+            | Source::RawJson(_)
+                if self.here.no_message =>
+            {
+                Err((
+                    "UNKNOWN_SOURCE",
+                    "there is no message here: a single value comes by an input".to_owned(),
                 ))
             }
             _ => Ok(false),
