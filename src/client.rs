@@ -13,7 +13,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::v1::{
     jose_service_client::JoseServiceClient, key_service_client::KeyServiceClient,
-    signing_service_client::SigningServiceClient,
+    partner_service_client::PartnerServiceClient, signing_service_client::SigningServiceClient,
 };
 
 pub use checked::{SignChunksError, checksum};
@@ -104,6 +104,13 @@ impl Client {
     /// The JOSE service.
     pub fn jose(&self) -> JoseServiceClient<Channel> {
         JoseServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The partner service.
+    pub fn partners(&self) -> PartnerServiceClient<Channel> {
+        PartnerServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
     }

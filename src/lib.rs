@@ -34,7 +34,7 @@
 //! scheme     -> algorithm jose key
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity key partner scheme
-//! wire       -> algorithm key proto
+//! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme
 //! tls        -> identity
@@ -59,7 +59,7 @@
 //! tonic_types      grpc client
 //! tonic_prost      proto
 //! prost            grpc proto wire
-//! prost_types      grpc
+//! prost_types      grpc wire
 //! rustls           tls client
 //! tokio_rustls     tls
 //! x509_parser      identity

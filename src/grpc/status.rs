@@ -116,6 +116,12 @@ impl From<Error> for Status {
                 text,
                 [("partner", partner.to_string())],
             ),
+            Error::NoSuchScheme(scheme) => status(
+                Code::NotFound,
+                "SCHEME_NOT_FOUND",
+                text,
+                [("scheme", scheme.to_string())],
+            ),
             Error::Choice(choice) => invalid(choice.reason(), text),
             Error::NotReady(not) => status(
                 Code::FailedPrecondition,

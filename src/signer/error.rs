@@ -11,6 +11,7 @@ use crate::{
     partner::{ChoiceError, PartnerName},
     pkcs11::TokenError,
     policy::{Denied, Operation},
+    scheme::SchemeName,
     signer::NotReady,
 };
 
@@ -99,6 +100,9 @@ pub enum Error {
     /// The caller may do this with a partner of this name, but there is none.
     #[error("there is no partner named {0}")]
     NoSuchPartner(PartnerName),
+    /// There is no such scheme.
+    #[error("there is no scheme named {0}; ListSchemes tells of all")]
+    NoSuchScheme(SchemeName),
     /// No scheme, or several, are what the caller means.
     #[error("{0}")]
     Choice(#[from] ChoiceError),
