@@ -110,6 +110,19 @@ impl From<Error> for Status {
             // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
             Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
             Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::NoSuchPartner(partner) => status(
+                Code::NotFound,
+                "PARTNER_NOT_FOUND",
+                text,
+                [("partner", partner.to_string())],
+            ),
+            Error::NoSuchScheme(scheme) => status(
+                Code::NotFound,
+                "SCHEME_NOT_FOUND",
+                text,
+                [("scheme", scheme.to_string())],
+            ),
+            Error::Choice(choice) => invalid(choice.reason(), text),
             Error::NotReady(not) => status(
                 Code::FailedPrecondition,
                 "PARTNER_NOT_READY",
