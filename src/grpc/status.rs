@@ -165,6 +165,13 @@ fn of_token(error: &TokenError) -> Status {
         }
         TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
         TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
+        TokenError::NotReadable(version) => status(
+            Code::FailedPrecondition,
+            "SECRET_NOT_READABLE",
+            text,
+            [("name", KeyResource::from(version.clone()).to_string())],
+        ),
+        TokenError::ContentKeyLength(_) => invalid("CONTENT_KEY_LENGTH", text),
         TokenError::Exists(key) => status(
             Code::AlreadyExists,
             "KEY_EXISTS",
