@@ -105,7 +105,9 @@ impl KeyRole {
     /// If the text is not in the scheme's encoding, or empty.
     pub fn secret_bytes(&self, text: &str) -> Result<Vec<u8>, InvalidSecret> {
         match self.secret_encoding.as_ref() {
-            None => Err(InvalidSecret("no secret: the key is not one for HMAC or dir")),
+            None => Err(InvalidSecret(
+                "no secret: the key is not one for HMAC or dir",
+            )),
             Some(encoding) => encoding.bytes(text),
         }
     }
