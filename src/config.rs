@@ -8,19 +8,26 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use crate::{
     admin,
     algorithm::Purpose,
     grpc,
     key::{InvalidUsage, KeyName},
+    partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
     store, telemetry, tls,
 };
 
 mod location;
+mod platforms;
+
+pub use platforms::{Platforms, load_partners};
 
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
@@ -47,6 +54,10 @@ pub struct Config {
     pub store: store::Config,
     /// How many callbacks are remembered.
     pub replay: store::ReplayConfig,
+    /// Where the files of schemes and partners are.
+    pub platforms: Platforms,
+    /// The partners and schemes that are in them.
+    pub partners: Partners,
 }
 
 /// `[server]`.
@@ -123,6 +134,8 @@ struct File {
     store: store::Config,
     #[serde(default)]
     replay: store::ReplayConfig,
+    #[serde(default)]
+    platforms: Platforms,
 }
 
 impl Config {
@@ -157,6 +170,12 @@ impl Config {
         let policy_file = resolve(file.policy);
         readable("policy", &policy_file)?;
         let policy = load_policy(&policy_file)?;
+        let platforms = file.platforms.resolved(&base);
+        for (key, directory) in platforms.directories() {
+            fs::read_dir(directory)
+                .map_err(|error| fault(key, format!("{}: {error}", directory.display())))?;
+        }
+        let partners = load_partners(&platforms)?;
         let tokens = file
             .tokens
             .into_iter()
@@ -202,6 +221,8 @@ impl Config {
             log: file.log,
             tokens,
             keys: file.keys,
+            platforms,
+            partners,
         })
     }
 }
@@ -314,7 +335,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let located = |error: &toml::de::Error, key: String, message: String| {
         let known = location::line(text, &key);
         let told = error

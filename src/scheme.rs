@@ -17,10 +17,12 @@ use crate::scheme::{
     verify::Verify,
 };
 
+pub use act::{Act, InvalidSchemeName, SchemeName};
+pub use built_in::{BUILT_IN, BuiltIn};
 pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
 pub use document::SchemeError;
 pub use examination::{Candidate, Examination, Match, Verifying};
-pub use expression::{Step, Text};
+pub use expression::{Piece, Step, Text};
 pub use fault::{EvaluationError, Fault};
 pub use field::FieldDraft;
 pub use json::JsonError;
@@ -34,6 +36,8 @@ pub use vector::{Kind as VectorKind, Origin, Vector};
 pub use verdict::{Outcome, Protections, Verdict};
 pub use verify::Acknowledgement;
 
+mod act;
+mod built_in;
 mod covered;
 mod declared;
 mod document;
@@ -65,7 +69,7 @@ mod tests;
 
 /// A scheme whose vectors all pass.
 pub struct Scheme {
-    name: String,
+    name: SchemeName,
     title: String,
     source: String,
     confidence: Confidence,
@@ -137,7 +141,11 @@ impl Scheme {
         let head = file.take("scheme")?;
         let line = head.line();
         let mut head = head.fields()?;
-        let name = scheme_name(&head.take("name")?)?;
+        let name = head.take("name")?;
+        let name = name
+            .text()?
+            .parse()
+            .map_err(|error| name.refuse("WRONG_NAME", error))?;
         let title = head.take("title")?.text()?.to_owned();
         let source = head.take("source")?.text()?.to_owned();
         let confidence = Confidence::parse(&head.take("confidence")?)?;
@@ -201,8 +209,8 @@ impl Scheme {
         })
     }
 
-    /// Its name, of `a-z 0-9 -`.
-    pub fn name(&self) -> &str {
+    /// Its name.
+    pub const fn name(&self) -> &SchemeName {
         &self.name
     }
 
@@ -252,6 +260,24 @@ impl Scheme {
     /// The vectors, in the order of the file.
     pub fn vectors(&self) -> &[Vector] {
         &self.vectors
+    }
+
+    /// What can be done with it.
+    pub fn acts(&self) -> impl Iterator<Item = Act> {
+        let signs = self.sign.iter().flat_map(|sign| &sign.acts);
+        let verifies = self.verify.iter().flat_map(|verify| &verify.acts);
+        let encrypts = self.encrypt.as_ref().map(|_| Act::EncryptField);
+        let decrypts = self.decrypt.as_ref().map(|_| Act::DecryptField);
+        signs
+            .chain(verifies)
+            .copied()
+            .chain(encrypts)
+            .chain(decrypts)
+    }
+
+    /// Which attacks it is proof against besides forgery; `None` if it verifies nothing.
+    pub fn protections(&self) -> Option<Protections> {
+        self.verify.as_ref().map(Verify::protections)
     }
 
     /// Whether messages can be signed.
@@ -376,7 +402,7 @@ impl Scheme {
 
     fn without(&self, part: &'static str) -> Refusal {
         Refusal::NoPart {
-            scheme: self.name.clone(),
+            scheme: self.name.to_string(),
             part,
         }
     }
@@ -384,7 +410,7 @@ impl Scheme {
 
 impl Unproven {
     /// The scheme's name.
-    pub fn name(&self) -> &str {
+    pub const fn name(&self) -> &SchemeName {
         &self.0.name
     }
 
@@ -457,16 +483,6 @@ impl Confidence {
             }
         }
     }
-}
-
-fn scheme_name(item: &Item<'_>) -> Result<String, SchemeError> {
-    let name = item.text()?;
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(good) {
-        return Ok(name.to_owned());
-    }
-    let message = format!("{name:?} is not a scheme's name: expected 1 to 64 of a-z 0-9 -");
-    Err(item.refuse("WRONG_NAME", message))
 }
 
 /// The longest scheme file, in bytes.

@@ -225,6 +225,11 @@ impl Examination<'_> {
         })
     }
 
+    /// The time that the message says of itself. Nobody may believe it who has not concluded.
+    pub const fn time(&self) -> Option<UnixMilliseconds> {
+        self.time
+    }
+
     /// The access token that the message brings, if the scheme has such: whoever issued it has to say,
     /// by [`Examination::access_token_is_good`], whether it did and whether it still holds.
     pub fn access_token(&self) -> Option<&[u8]> {
@@ -258,14 +263,8 @@ impl Examination<'_> {
             replay_id: None,
             remember_seconds: None,
             protections: Protections {
-                signed: verify.signature.is_some(),
-                window_seconds: verify
-                    .time
-                    .as_ref()
-                    .map(|rule| (rule.past / 1000, rule.future / 1000)),
-                replay: verify.replay.is_some(),
-                echo: verify.echo.is_some(),
-                access_token: verify.access_token.is_some(),
+                window_seconds: self.window_seconds(),
+                ..verify.protections()
             },
             acknowledgement: None,
         };
@@ -292,12 +291,21 @@ impl Examination<'_> {
         }
         if let Some(replay) = &verify.replay {
             verdict.replay_id = Some(replay.from.bytes(context)?);
-            verdict.remember_seconds = Some(replay.seconds);
+            let window = self
+                .window_seconds()
+                .map_or(0, |(past, future)| past + future);
+            verdict.remember_seconds = Some(replay.seconds.max(window));
         }
         let open = verify.open.as_ref();
         verdict.sealed = open.map_or(Ok(None), |open| open.order(context))?;
         verdict.acknowledgement = verify.acknowledgement.clone();
         Ok(verdict)
+    }
+
+    /// The scheme's own limits, unless others were given.
+    fn window_seconds(&self) -> Option<(u64, u64)> {
+        let own = self.verify.protections().window_seconds?;
+        Some(self.bindings.window_seconds.unwrap_or(own))
     }
 
     fn outcome(&self, right: Option<Match>, now: UnixMilliseconds) -> Outcome {
@@ -312,11 +320,11 @@ impl Examination<'_> {
         if self.access_token.is_some() && !self.access_token_is_good {
             return Outcome::BadToken;
         }
-        if let (Some(rule), Some(time)) = (&verify.time, self.time) {
-            if now.0.saturating_sub(time.0) > rule.past {
+        if let (Some((past, future)), Some(time)) = (self.window_seconds(), self.time) {
+            if now.0.saturating_sub(time.0) > past.saturating_mul(1000) {
                 return Outcome::Stale;
             }
-            if time.0.saturating_sub(now.0) > rule.future {
+            if time.0.saturating_sub(now.0) > future.saturating_mul(1000) {
                 return Outcome::Future;
             }
         }

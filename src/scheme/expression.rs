@@ -75,6 +75,15 @@ struct Placed {
     hole: bool,
 }
 
+/// A piece of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'t> {
+    /// These bytes.
+    Bytes(&'t [u8]),
+    /// The secret of the key in this role.
+    Secret(&'t str),
+}
+
 /// One segment of a text, as it is shown to people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -460,6 +469,34 @@ impl Text {
         }
         whole.extend_from_slice(&self.bytes[from..]);
         Some(whole)
+    }
+
+    /// The pieces that follow one another, where a secret has to be put in; the bytes alone if none has.
+    pub fn pieces(&self) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::with_capacity(2 * self.holes.len() + 1);
+        let mut from = 0;
+        for (at, role) in &self.holes {
+            pieces.push(Piece::Bytes(&self.bytes[from..*at]));
+            pieces.push(Piece::Secret(role));
+            from = *at;
+        }
+        pieces.push(Piece::Bytes(&self.bytes[from..]));
+        pieces
+    }
+
+    /// The bytes with `***` for each segment that is secret; and whether there is one.
+    pub fn masked(&self) -> (Vec<u8>, bool) {
+        let mut whole = Vec::with_capacity(self.bytes.len());
+        let mut masked = false;
+        for placed in &self.steps {
+            if placed.secret || placed.hole {
+                masked = true;
+                whole.extend_from_slice(b"***");
+            } else {
+                whole.extend_from_slice(&self.bytes[placed.range.clone()]);
+            }
+        }
+        (whole, masked)
     }
 
     /// Each segment with its bytes, those of secrets left out.

@@ -7,6 +7,7 @@ use crate::{
     algorithm::Algorithm,
     key::ecdsa,
     scheme::{
+        act::{self, Act},
         declared::{Declared, Here, KeyUse},
         document::{Item, SchemeError},
         expression::{self, Expression, Step, Text},
@@ -24,6 +25,7 @@ use crate::{
 /// The `[sign]` of a scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Sign {
+    pub(super) acts: Vec<Act>,
     values: Values,
     prepare: Vec<Placement>,
     pub(super) encrypt: Option<Encrypt>,
@@ -89,6 +91,13 @@ pub struct Signed {
 impl Sign {
     pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
+        let acts = act::messages(
+            entries.maybe("messages"),
+            [
+                ("request", Act::SignRequest),
+                ("response", Act::SignResponse),
+            ],
+        )?;
         let mut here = Here::default();
         let values = Values::parse(entries.maybe("values"), declared, &mut here)?;
         let prepare = Placement::list(entries.maybe("prepare"), declared, &here)?;
@@ -110,6 +119,7 @@ impl Sign {
         let set = Placement::list(set, declared, &here)?;
         entries.end()?;
         Ok(Self {
+            acts,
             values,
             prepare,
             encrypt,

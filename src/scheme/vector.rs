@@ -247,6 +247,7 @@ impl Vector {
                 inputs: inputs.into_iter().map(bytes).collect(),
                 values: values.into_iter().map(bytes).collect(),
                 keys,
+                window_seconds: None,
             },
             key,
             keys: test_keys,

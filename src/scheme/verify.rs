@@ -3,6 +3,7 @@
 use crate::{
     algorithm::Algorithm,
     scheme::{
+        act::{self, Act},
         covered::Signed,
         declared::{Declared, Here, KeyUse, Place, own_name},
         document::{Fields, Item, SchemeError},
@@ -12,12 +13,14 @@ use crate::{
         sign::is_der,
         source::Source,
         time::{Offset, TimeFormat, time_format, time_offset},
+        verdict::Protections,
     },
 };
 
 /// The `[verify]` of a scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Verify {
+    pub(super) acts: Vec<Act>,
     pub(super) values: Vec<(String, Expression)>,
     pub(super) decrypt: Option<Open>,
     /// None in a scheme whose messages are not signed.
@@ -86,6 +89,13 @@ pub struct Acknowledgement {
 impl Verify {
     pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
+        let acts = act::messages(
+            entries.maybe("messages"),
+            [
+                ("callback", Act::VerifyCallback),
+                ("response", Act::VerifyResponse),
+            ],
+        )?;
         let mut here = Here::default();
         let decrypt = entries.maybe("decrypt");
         let decrypt = decrypt
@@ -198,6 +208,7 @@ impl Verify {
         entries.end()?;
         drop(decrypted);
         Ok(Self {
+            acts,
             values,
             decrypt,
             signature,
@@ -217,6 +228,19 @@ impl Verify {
     /// Whether something is decrypted when the message is known to be authentic.
     pub(super) const fn opens(&self) -> bool {
         self.open.is_some()
+    }
+
+    pub(super) fn protections(&self) -> Protections {
+        Protections {
+            signed: self.signature.is_some(),
+            window_seconds: self
+                .time
+                .as_ref()
+                .map(|rule| (rule.past / 1000, rule.future / 1000)),
+            replay: self.replay.is_some(),
+            echo: self.echo.is_some(),
+            access_token: self.access_token.is_some(),
+        }
     }
 }
 

@@ -104,7 +104,7 @@ impl Test {
                     continue;
                 }
             };
-            let name = unproven.name().to_owned();
+            let name = unproven.name().to_string();
             if let Some(other) = names.insert(name.clone(), file.clone()) {
                 let error = format!("the scheme {name:?} is in {} already", other.display());
                 faults.push(fault(&error));
@@ -239,6 +239,7 @@ impl Request {
             inputs: bytes(self.inputs),
             values: bytes(self.values),
             keys,
+            window_seconds: None,
         };
         Ok((message, bindings))
     }
