@@ -314,7 +314,7 @@ impl Unproven {
         ] {
             if there && !scheme.vectors.iter().any(|vector| vector.kind == kind) {
                 let message = format!(
-                    "no vector of the kind {kind}; expected one for each of [sign] and [verify]"
+                    "no vector of the kind {kind}; expected one for each of [sign] and [verify]: add a [[vectors]] with a message and its signature, from the platform's documentation or made with another tool"
                 );
                 return Err(SchemeError::new(
                     scheme.line,
