@@ -135,7 +135,7 @@ impl Report {
             report.error("tls", error.to_string());
         }
         let tokens = open_tokens(&config, executable);
-        let signer = Signer::new(tokens, config.policy);
+        let signer = Signer::new(tokens, config.policy, config.partners);
         wait_for_tokens(&signer, PATIENCE).await;
         for (index, token) in signer.tokens().iter().enumerate() {
             let module = config.tokens[index].module.display().to_string();

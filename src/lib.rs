@@ -31,16 +31,18 @@
 //! proto      ->
 //! key        -> algorithm
 //! jose       -> algorithm key
-//! policy     -> algorithm identity key
 //! scheme     -> algorithm jose key
+//! store      -> algorithm identity key
+//! partner    -> algorithm key scheme
+//! policy     -> algorithm identity key partner scheme
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key pkcs11 policy
+//! signer     -> algorithm identity jose key partner pkcs11 policy scheme
 //! tls        -> identity
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
@@ -66,6 +68,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
@@ -80,11 +83,13 @@ pub mod grpc;
 pub mod identity;
 pub mod jose;
 pub mod key;
+pub mod partner;
 pub mod pkcs11;
 pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;

@@ -16,6 +16,8 @@ use crate::scheme::{
     verify::Verify,
 };
 
+pub use act::{Act, InvalidSchemeName, SchemeName};
+pub use built_in::{BUILT_IN, BuiltIn};
 pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
 pub use document::SchemeError;
 pub use examination::{Candidate, Examination, Match, Outcome, Protections, Sealed, Verdict};
@@ -28,6 +30,8 @@ pub use time::UnixMilliseconds;
 pub use vector::{Kind as VectorKind, Origin, Vector};
 pub use verify::Acknowledgement;
 
+mod act;
+mod built_in;
 mod covered;
 mod declared;
 mod document;
@@ -52,7 +56,7 @@ mod tests;
 
 /// A scheme whose vectors all pass.
 pub struct Scheme {
-    name: String,
+    name: SchemeName,
     title: String,
     source: String,
     confidence: Confidence,
@@ -122,7 +126,11 @@ impl Scheme {
         let head = file.take("scheme")?;
         let line = head.line();
         let mut head = head.fields()?;
-        let name = scheme_name(&head.take("name")?)?;
+        let name = head.take("name")?;
+        let name = name
+            .text()?
+            .parse()
+            .map_err(|error| name.refuse("WRONG_NAME", error))?;
         let title = head.take("title")?.text()?.to_owned();
         let source = head.take("source")?.text()?.to_owned();
         let confidence = Confidence::parse(&head.take("confidence")?)?;
@@ -173,8 +181,8 @@ impl Scheme {
         })
     }
 
-    /// Its name, of `a-z 0-9 -`.
-    pub fn name(&self) -> &str {
+    /// Its name.
+    pub const fn name(&self) -> &SchemeName {
         &self.name
     }
 
@@ -224,6 +232,18 @@ impl Scheme {
     /// The vectors, in the order of the file.
     pub fn vectors(&self) -> &[Vector] {
         &self.vectors
+    }
+
+    /// What can be done with it.
+    pub fn acts(&self) -> impl Iterator<Item = Act> {
+        let signs = self.sign.iter().flat_map(|sign| &sign.acts);
+        let verifies = self.verify.iter().flat_map(|verify| &verify.acts);
+        signs.chain(verifies).copied()
+    }
+
+    /// Which attacks it is proof against besides forgery; `None` if it verifies nothing.
+    pub fn protections(&self) -> Option<Protections> {
+        self.verify.as_ref().map(Verify::protections)
     }
 
     /// Whether messages can be signed.
@@ -283,7 +303,7 @@ impl Scheme {
 
     fn without(&self, part: &'static str) -> Refusal {
         Refusal::NoPart {
-            scheme: self.name.clone(),
+            scheme: self.name.to_string(),
             part,
         }
     }
@@ -291,7 +311,7 @@ impl Scheme {
 
 impl Unproven {
     /// The scheme's name.
-    pub fn name(&self) -> &str {
+    pub const fn name(&self) -> &SchemeName {
         &self.0.name
     }
 
@@ -354,16 +374,6 @@ impl Confidence {
             }
         }
     }
-}
-
-fn scheme_name(item: &Item<'_>) -> Result<String, SchemeError> {
-    let name = item.text()?;
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(good) {
-        return Ok(name.to_owned());
-    }
-    let message = format!("{name:?} is not a scheme's name: expected 1 to 64 of a-z 0-9 -");
-    Err(item.refuse("WRONG_NAME", message))
 }
 
 /// The longest scheme file, in bytes.

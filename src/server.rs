@@ -108,7 +108,8 @@ impl Server {
             &mut config.policy,
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
-        let signer = Arc::new(Signer::new(tokens, policy));
+        let partners = std::mem::take(&mut config.partners);
+        let signer = Arc::new(Signer::new(tokens, policy, partners));
         Ok(Self {
             config,
             signer,
@@ -166,6 +167,7 @@ impl Server {
         }
         tasks.spawn(reload_on_change(
             config.policy_file.clone(),
+            config.platforms.clone(),
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));
@@ -345,12 +347,18 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
 }
 
 /// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
-async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: Arc<Endpoint>) {
+async fn reload_on_change(
+    policy_file: PathBuf,
+    platforms: config::Platforms,
+    signer: Arc<Signer>,
+    endpoint: Arc<Endpoint>,
+) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return;
     };
     let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
     let mut seen = fingerprint(&policy_file);
+    let mut seen_platforms = platforms.fingerprint();
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
@@ -374,6 +382,11 @@ async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: A
                 }
             }
         }
+        let now = platforms.fingerprint();
+        if asked || now != seen_platforms {
+            seen_platforms = now;
+            reload_partners(platforms.clone(), &signer).await;
+        }
         let door = Arc::clone(&endpoint);
         let reloaded = tokio::task::spawn_blocking(move || {
             let reloaded = (asked || door.changed()).then(|| door.reload());
@@ -389,6 +402,24 @@ async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: A
                 tracing::info!(closed, "connections closed whose certificates have expired")
             }
         }
+    }
+}
+
+/// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
+async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
+    match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
+        Ok(Ok(partners)) => {
+            tracing::info!(
+                partners = partners.iter().count(),
+                schemes = partners.schemes().count(),
+                "partners reloaded"
+            );
+            signer.replace_partners(partners);
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the new partners are refused; the old ones stay in force");
+        }
+        Err(error) => tracing::error!(%error, "the partners can't be reloaded"),
     }
 }
 

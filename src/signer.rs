@@ -21,6 +21,7 @@ use crate::{
     algorithm::{Algorithm, Purpose},
     identity::Identity,
     key::{Input, KeyName, KeyVersion, Version, ecdsa},
+    partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
     policy::{Denied, Operation, Permit, Policy},
 };
@@ -29,17 +30,20 @@ pub use error::Error;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
+pub use partners::{ACCESS_TOKENS, NotReady};
 
 mod certificate_request;
 mod error;
 mod keys;
 mod long;
 mod message;
+mod partners;
 
-/// What all requests share: the tokens and the policy in force.
+/// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    partners: ArcSwap<Partners>,
     denials: AtomicU64,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
@@ -112,11 +116,12 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens and this policy.
-    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy) -> Self {
+    /// With these tokens, this policy and these partners.
+    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy, partners: Partners) -> Self {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            partners: ArcSwap::from_pointee(partners),
             denials: AtomicU64::new(0),
             creating: Mutex::default(),
         }

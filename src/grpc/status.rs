@@ -104,6 +104,17 @@ impl From<Error> for Status {
             // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
             Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
             Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::NotReady(not) => status(
+                Code::FailedPrecondition,
+                "PARTNER_NOT_READY",
+                text,
+                [
+                    ("partner", not.partner.to_string()),
+                    ("scheme", not.scheme.to_string()),
+                    ("role", not.role),
+                    ("key", not.key.to_string()),
+                ],
+            ),
             Error::Token(error) => of_token(&error),
         }
     }

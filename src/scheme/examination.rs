@@ -265,14 +265,7 @@ impl Examination<'_> {
             form: right.map(|right| right.form),
             authenticated: Vec::new(),
             replay_id: None,
-            protections: Protections {
-                window_seconds: verify
-                    .time
-                    .as_ref()
-                    .map(|rule| (rule.past / 1000, rule.future / 1000)),
-                replay: verify.replay.is_some(),
-                echo: verify.echo.is_some(),
-            },
+            protections: verify.protections(),
             acknowledgement: None,
         };
         let (Some(right), Outcome::Valid) = (right, outcome) else {

@@ -7,6 +7,7 @@ use crate::{
     algorithm::Algorithm,
     key::ecdsa,
     scheme::{
+        act::{self, Act},
         declared::{Declared, Here, KeyUse, own_name},
         document::{Item, SchemeError},
         expression::{self, Expression, Step, Text},
@@ -22,6 +23,7 @@ use crate::{
 /// The `[sign]` of a scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Sign {
+    pub(super) acts: Vec<Act>,
     values: Vec<(String, Value)>,
     prepare: Vec<Placement>,
     pub(super) key: String,
@@ -73,6 +75,13 @@ pub struct Signed {
 impl Sign {
     pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
+        let acts = act::messages(
+            entries.maybe("messages"),
+            [
+                ("request", Act::SignRequest),
+                ("response", Act::SignResponse),
+            ],
+        )?;
         let mut here = Here::default();
         let mut values = Vec::new();
         if let Some(table) = entries.maybe("values") {
@@ -98,6 +107,7 @@ impl Sign {
         signature.end()?;
         here.signature = true;
         let sign = Self {
+            acts,
             values,
             prepare,
             key: key.text()?.to_owned(),

@@ -16,7 +16,7 @@ fn every_shipped_scheme_proves_itself() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         match Scheme::parse(&fs::read_to_string(&path).unwrap()) {
             Ok(scheme) => {
-                assert_eq!(scheme.name(), name);
+                assert_eq!(scheme.name().as_str(), name);
                 assert!(!scheme.notes().is_empty(), "{name}");
                 names.push(name);
             }

@@ -3,9 +3,11 @@
 use crate::{
     algorithm::Algorithm,
     scheme::{
+        act::{self, Act},
         covered::Signed,
         declared::{Declared, Here, KeyUse, own_name},
         document::{Item, SchemeError},
+        examination::Protections,
         expression::{self, Expression},
         function::Function,
         sign::{is_der, time_format, time_offset},
@@ -17,6 +19,7 @@ use crate::{
 /// The `[verify]` of a scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Verify {
+    pub(super) acts: Vec<Act>,
     pub(super) values: Vec<(String, Expression)>,
     pub(super) decrypt: Option<Decrypt>,
     pub(super) key: String,
@@ -71,6 +74,13 @@ pub struct Acknowledgement {
 impl Verify {
     pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
+        let acts = act::messages(
+            entries.maybe("messages"),
+            [
+                ("callback", Act::VerifyCallback),
+                ("response", Act::VerifyResponse),
+            ],
+        )?;
         let mut here = Here::default();
         let decrypt = entries.maybe("decrypt");
         let decrypt = decrypt
@@ -165,6 +175,7 @@ impl Verify {
         }
         entries.end()?;
         Ok(Self {
+            acts,
             key: key.text()?.to_owned(),
             algorithm: role.algorithm,
             values,
@@ -180,6 +191,17 @@ impl Verify {
             acknowledgement,
             authenticated,
         })
+    }
+
+    pub(super) fn protections(&self) -> Protections {
+        Protections {
+            window_seconds: self
+                .time
+                .as_ref()
+                .map(|rule| (rule.past / 1000, rule.future / 1000)),
+            replay: self.replay.is_some(),
+            echo: self.echo.is_some(),
+        }
     }
 }
 

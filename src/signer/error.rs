@@ -10,6 +10,7 @@ use crate::{
     key::{InvalidUsage, KeyName, KeyVersion},
     pkcs11::TokenError,
     policy::{Denied, Operation},
+    signer::NotReady,
 };
 
 /// Why a request was not done.
@@ -94,6 +95,9 @@ pub enum Error {
     /// The certificate request can't be made of what was given.
     #[error("{0}")]
     CertificateRequest(String),
+    /// A key of a partner that can't play its part.
+    #[error("{0}")]
+    NotReady(#[from] Box<NotReady>),
     /// The token gave no result.
     #[error("{0}")]
     Token(#[from] TokenError),

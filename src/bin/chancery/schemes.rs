@@ -119,7 +119,7 @@ impl Test {
                     continue;
                 }
             };
-            let name = unproven.name().to_owned();
+            let name = unproven.name().to_string();
             if let Some(other) = names.insert(name.clone(), file.clone()) {
                 let error = format!("the scheme {name:?} is in {} already", other.display());
                 faults.push(fault(&error));
