@@ -68,10 +68,10 @@ impl New {
             );
             return Err(Trouble::Usage(why));
         }
-        let (noun, template) = match self.kind {
-            Kind::Request => ("request", REQUEST),
-            Kind::Webhook => ("webhook", RECEIVED),
-            Kind::Response => ("response", RECEIVED),
+        let (noun, messages, template) = match self.kind {
+            Kind::Request => ("request", "", REQUEST),
+            Kind::Webhook => ("webhook", "callback", RECEIVED),
+            Kind::Response => ("response", "response", RECEIVED),
         };
         let mut key = format!("algorithm = \"{}\"", self.algorithm);
         if hmac {
@@ -105,6 +105,7 @@ impl New {
         };
         let text = [HEAD, template]
             .concat()
+            .replace("MESSAGES", messages)
             .replace("ACKNOWLEDGE\n", acknowledge)
             .replace("ECDSA\n", ecdsa)
             .replace("START_LINE\n", start_line)
@@ -189,6 +190,7 @@ use = "verify"
 ALGORITHM
 
 [verify]
+messages = ["MESSAGES"]
 # What the signature covers: nothing else of the message may be trusted.
 authenticated = ["body"]
 
