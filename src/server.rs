@@ -223,6 +223,7 @@ impl Server {
             .add_service(services.keys())
             .add_service(services.signing())
             .add_service(services.jose())
+            .add_service(services.partners())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
@@ -449,9 +450,10 @@ const FIRST_START: Duration = Duration::from_secs(30);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
+    "chancery.v1.PartnerService",
 ];

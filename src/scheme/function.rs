@@ -43,6 +43,7 @@ enum Kind {
     Text(TextFunction),
     StripPrefix(String),
     First(usize),
+    Skip(usize),
     /// bytes -> map
     Split(SplitFunction),
     ListFields {
@@ -71,7 +72,9 @@ impl Function {
     /// What it gives for this type; the error names what it takes instead.
     pub(super) const fn applied_to(&self, input: Type) -> Result<Type, Type> {
         let (takes, gives) = match &self.kind {
-            Kind::Text(_) | Kind::StripPrefix(_) | Kind::First(_) => (Type::Bytes, Type::Bytes),
+            Kind::Text(_) | Kind::StripPrefix(_) | Kind::First(_) | Kind::Skip(_) => {
+                (Type::Bytes, Type::Bytes)
+            }
             Kind::Split(_) | Kind::ListFields { .. } => (Type::Bytes, Type::Map),
             Kind::Change(_) | Kind::Exclude(_) | Kind::Only(_) => (Type::Map, Type::Map),
             Kind::Join { .. } | Kind::Field(_) | Kind::OnlyValue => (Type::Map, Type::Bytes),
@@ -94,6 +97,9 @@ impl Function {
             }
             (Kind::First(length), Value::Bytes(bytes)) => {
                 fields::part(bytes, |bytes| &bytes[..bytes.len().min(*length)])
+            }
+            (Kind::Skip(length), Value::Bytes(bytes)) => {
+                fields::part(bytes, |bytes| &bytes[bytes.len().min(*length)..])
             }
             (Kind::Split(function), Value::Bytes(bytes)) => return function(bytes).map(Value::Map),
             (
@@ -171,6 +177,13 @@ impl Function {
             let shown = format!("first {length}");
             (
                 Kind::First(usize::try_from(length).unwrap_or(usize::MAX)),
+                shown,
+            )
+        } else if let Some(length) = entries.maybe("skip") {
+            let length = length.number(0..1 << 16)?;
+            let shown = format!("skip {length}");
+            (
+                Kind::Skip(usize::try_from(length).unwrap_or(usize::MAX)),
                 shown,
             )
         } else if let Some(names) = entries.maybe("exclude") {
@@ -368,10 +381,11 @@ fn change_functions() -> Vec<(&'static str, Kind)> {
 
 const ONLY_VALUE: &str = "only-value";
 
-const MAP_TO_BYTES_AND_WITH_ARGUMENTS: [&str; 8] = [
+const MAP_TO_BYTES_AND_WITH_ARGUMENTS: [&str; 9] = [
     ONLY_VALUE,
     "{strip-prefix}",
     "{first}",
+    "{skip}",
     "{list-fields}",
     "{exclude}",
     "{only}",

@@ -258,7 +258,7 @@ fn secrets_are_never_in_the_text_and_never_shown() {
     };
     let draft = scheme.draft(&message, &bindings, UnixMilliseconds(0), &mut |_| {});
     let draft = draft.ok().unwrap();
-    let text = draft.string_to_sign();
+    let text = draft.signing().unwrap().string;
     assert_eq!(text.bytes(), None);
     assert_eq!(text.secrets().collect::<Vec<_>>(), ["signing"]);
     let filled = text.filled(|_| Some(b"s3cret")).unwrap();
@@ -419,7 +419,7 @@ fn signed_string(string: &str, body: &str) -> Result<String, Refusal> {
     }
     let bindings = Bindings::default();
     let draft = scheme.draft(&message, &bindings, UnixMilliseconds(0), &mut |_| {})?;
-    let bytes = draft.string_to_sign().bytes().unwrap().to_vec();
+    let bytes = draft.signing().unwrap().string.bytes().unwrap().to_vec();
     Ok(String::from_utf8(bytes).unwrap())
 }
 
