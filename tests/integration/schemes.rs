@@ -235,7 +235,7 @@ fn a_new_file_lacks_only_its_vectors() {
             fs::write(&path, [&*file, &vector].concat()).unwrap();
             let output = chancery(&["schemes", "test"]).arg(&path).output().unwrap();
             let (_, faults) = texts(&output);
-            let expected = "expected the outcome Valid, got Invalid";
+            let expected = "expected the outcome valid, got invalid";
             assert!(faults.contains(expected), "{faults}");
         }
     }
