@@ -133,8 +133,8 @@ fn the_list_of_platforms_is_that_of_the_files() {
     let (before, rest) = page.split_once(begin).unwrap();
     let (_, after) = rest.split_once(end).unwrap();
     let rows: String = tomls("config/schemes").iter().map(row).collect();
-    let head = "| Scheme | What it does | Algorithms | Time window | Told apart | Answers named | Rule | Vectors |\n\
-                |---|---|---|---|---|---|---|---|\n";
+    let head = "| Scheme | Messages | What is done | Algorithms | Time window | Told apart | Answers named | Rule | Vectors |\n\
+                |---|---|---|---|---|---|---|---|---|\n";
     let expected = [before, begin, head, &rows, end, after].concat();
     if env::var_os("WRITE_DOCS").is_some() {
         fs::write(&path, expected).unwrap();
@@ -190,7 +190,7 @@ fn row(file: &PathBuf) -> String {
         "the file is named like the scheme"
     );
     format!(
-        "| `{name}` | {}: {} | {} | {window} | {replay} | {echo} | {confidence} | {published} published, {computed} computed |\n",
+        "| `{name}` | {} | {} | {} | {window} | {replay} | {echo} | {confidence} | {published} published, {computed} computed |\n",
         scheme.title(),
         acts.join(", "),
         algorithms.join(", "),
