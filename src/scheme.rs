@@ -443,7 +443,7 @@ impl Unproven {
         ] {
             if there && !found {
                 let message = format!(
-                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]"
+                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]: add a [[vectors]] with a message and what comes of it, from the platform's documentation or made with another tool"
                 );
                 return Err(SchemeError::new(
                     scheme.line,
