@@ -32,6 +32,7 @@
 //! key        -> algorithm
 //! jose       -> algorithm key
 //! policy     -> algorithm identity key
+//! audit      -> algorithm identity key policy
 //! scheme     -> algorithm jose key
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
@@ -40,12 +41,12 @@
 //! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm audit grpc key pkcs11 policy telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key policy proto scheme wire
+//! chancery   -> algorithm audit client identity key policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -72,6 +73,7 @@
 
 pub mod admin;
 pub mod algorithm;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod config;
