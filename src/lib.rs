@@ -31,6 +31,8 @@
 //! proto      ->
 //! key        -> algorithm
 //! jose       -> algorithm key
+//! policy     -> algorithm identity key
+//! audit      -> algorithm identity key policy
 //! scheme     -> algorithm jose key
 //! store      -> algorithm identity key
 //! partner    -> algorithm key scheme
@@ -42,12 +44,12 @@
 //! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key partner pkcs11 policy scheme store telemetry tls
+//! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key partner policy proto scheme wire
+//! chancery   -> algorithm audit client identity key partner policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -75,6 +77,7 @@
 
 pub mod admin;
 pub mod algorithm;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod config;
