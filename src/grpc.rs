@@ -25,6 +25,7 @@ use status::{denied, invalid};
 
 mod calls;
 mod complete;
+mod import;
 mod jose;
 mod keys;
 mod partner;

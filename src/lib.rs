@@ -31,12 +31,11 @@
 //! proto      ->
 //! key        -> algorithm
 //! jose       -> algorithm key
-//! policy     -> algorithm identity key
-//! audit      -> algorithm identity key policy
 //! scheme     -> algorithm jose key
 //! store      -> algorithm identity key
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity key partner scheme
+//! audit      -> algorithm identity key policy
 //! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme

@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub use error::Error;
+pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
@@ -34,6 +35,7 @@ pub use partners::{ACCESS_TOKENS, NotReady};
 
 mod certificate_request;
 mod error;
+mod import;
 mod keys;
 mod long;
 mod message;
@@ -462,6 +464,7 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         }
         Operation::Get
         | Operation::Create
+        | Operation::Import
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse
