@@ -60,6 +60,8 @@ pub enum SecretEncoding {
     Base64,
     /// The same after a prefix that is cut off.
     Base64AfterPrefix(String),
+    /// The bytes of the text behind a prefix that the platform puts before it.
+    Utf8WithPrefix(String),
 }
 
 /// The text of a secret that is not written as its scheme says.
@@ -79,6 +81,11 @@ impl KeyRole {
         let bytes = match self.secret_encoding.as_ref() {
             None => return Err(InvalidSecret("no secret: the key is not one for HMAC")),
             Some(SecretEncoding::Utf8) => text.as_bytes().to_vec(),
+            // The prefix alone is no secret.
+            Some(SecretEncoding::Utf8WithPrefix(_)) if text.is_empty() => Vec::new(),
+            Some(SecretEncoding::Utf8WithPrefix(prefix)) => {
+                [prefix.as_bytes(), text.as_bytes()].concat()
+            }
             Some(SecretEncoding::Hex) => {
                 encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
             }
@@ -172,7 +179,8 @@ impl KeyUse {
 
 impl SecretEncoding {
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
-        let expected = "utf8, hex, base64, or { base64-after-prefix = \"…\" }";
+        let expected =
+            "utf8, hex, base64, { base64-after-prefix = \"…\" } or { utf8-with-prefix = \"…\" }";
         match item.as_text() {
             Some("utf8") => Ok(Self::Utf8),
             Some("hex") => Ok(Self::Hex),
@@ -183,9 +191,15 @@ impl SecretEncoding {
             )),
             None if item.is_table() => {
                 let mut entries = item.fields()?;
-                let prefix = entries.take("base64-after-prefix")?.text()?.to_owned();
+                let encoding = match entries.maybe("utf8-with-prefix") {
+                    Some(prefix) => Self::Utf8WithPrefix(prefix.text()?.to_owned()),
+                    None => {
+                        let prefix = entries.take("base64-after-prefix")?;
+                        Self::Base64AfterPrefix(prefix.text()?.to_owned())
+                    }
+                };
                 entries.end()?;
-                Ok(Self::Base64AfterPrefix(prefix))
+                Ok(encoding)
             }
             None => Err(item.wrong(expected)),
         }
@@ -212,6 +226,8 @@ pub(super) struct Here {
     pub(super) string: bool,
     /// There is a step that decrypts.
     pub(super) decrypted: bool,
+    /// There is a family, which reads parameters beside the signature.
+    pub(super) family: bool,
 }
 
 impl Declared {
@@ -311,6 +327,11 @@ impl Names for Place<'_> {
             Source::Signature if !self.here.signature => {
                 Err(("UNKNOWN_SOURCE", "there is no signature here yet".to_owned()))
             }
+            Source::Parameter(_) if !self.here.family => Err((
+                "UNKNOWN_SOURCE",
+                "there are no parameters here: the signature is of no family, or is not read yet"
+                    .to_owned(),
+            )),
             Source::Decrypted | Source::Json { decrypted: true, .. } if !self.here.decrypted => {
                 Err((
                     "UNKNOWN_SOURCE",

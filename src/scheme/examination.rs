@@ -37,6 +37,10 @@ pub struct Examination<'a> {
     strings: Vec<Text>,
     signatures: Vec<Vec<u8>>,
     time: Option<UnixMilliseconds>,
+    /// When the message says that it ends.
+    expires: Option<UnixMilliseconds>,
+    /// What a family found covered.
+    covered: Vec<(String, Vec<u8>)>,
     echoes: bool,
 }
 
@@ -136,9 +140,21 @@ impl Verify {
             values.insert(name.clone(), value);
         }
         let context = given(bindings, &values).with(message);
-        let signatures = self.signatures(&self.from.bytes(context)?)?;
-        let strings = self.forms.iter().map(|form| form.evaluate(context));
-        let strings = strings.collect::<Result<Vec<_>, _>>()?;
+        let (mut expires, mut covered) = (None, Vec::new());
+        let (signatures, strings) = match &self.family {
+            None => {
+                let signatures = self.signatures(&self.from.bytes(context)?)?;
+                let strings = self.forms.iter().map(|form| form.evaluate(context));
+                (signatures, strings.collect::<Result<Vec<_>, _>>()?)
+            }
+            Some(family) => {
+                let found = family.examine(context)?;
+                values.extend(found.parameters);
+                (expires, covered) = (found.expires, found.covered);
+                (vec![found.signature], vec![found.string])
+            }
+        };
+        let context = given(bindings, &values).with(message);
         let time = match &self.time {
             None => None,
             Some(time) => {
@@ -163,6 +179,8 @@ impl Verify {
             strings,
             signatures,
             time,
+            expires,
+            covered,
             echoes,
             values,
         })
@@ -251,6 +269,7 @@ impl Examination<'_> {
         let verify = self.verify;
         let outcome = match (right, &verify.time, self.time) {
             (None, _, _) => Outcome::Invalid,
+            (Some(_), _, _) if self.expires.is_some_and(|end| end <= now) => Outcome::Stale,
             (Some(_), Some(rule), Some(time)) if now.0.saturating_sub(time.0) > rule.past => {
                 Outcome::Stale
             }
@@ -283,6 +302,7 @@ impl Examination<'_> {
             ..given(self.bindings, &self.values)
         }
         .with(self.message);
+        verdict.authenticated.clone_from(&self.covered);
         for (name, source) in &verify.authenticated {
             let error = |fault| EvaluationError {
                 at: "verify.authenticated".to_owned(),

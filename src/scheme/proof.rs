@@ -47,7 +47,10 @@ impl Vector {
         let raw = match &self.key {
             Some(Key::Secret(text)) => hmac(role, text, &string)?,
             Some(Key::Public(key)) => {
-                let raw = undo(&sign.encode_names(), expected.as_bytes())?;
+                let raw = match sign.family_signature(expected.as_bytes()) {
+                    Some(found) => found.map_err(|fault| fault.to_string())?,
+                    None => undo(&sign.encode_names(), expected.as_bytes())?,
+                };
                 let algorithm = sign.algorithm;
                 if !key.verifies(algorithm, Input::Message(&string), &raw, false) {
                     return Err("the signature is not the key's over the string".to_owned());

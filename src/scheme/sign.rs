@@ -10,10 +10,11 @@ use crate::{
         declared::{Declared, Here, KeyUse, own_name},
         document::{Item, SchemeError},
         expression::{self, Expression, Step, Text},
+        family,
         fault::{EvaluationError, Fault},
         function::Function,
         message::{Bindings, MAX_BODY, Message},
-        place::Placement,
+        place::{self, Placement},
         source::Given,
         time::{Offset, TimeFormat, UnixMilliseconds},
     },
@@ -27,16 +28,31 @@ pub(super) struct Sign {
     pub(super) key: String,
     pub(super) algorithm: Algorithm,
     der: bool,
-    pub(super) string: Expression,
+    string: What,
     encode: Vec<Function>,
     set: Vec<Placement>,
 }
 
+/// What is signed: a string that the file spells out, or what a standard says.
+#[derive(Clone, Debug)]
+enum What {
+    String(Expression),
+    Family(Box<family::Signing>),
+}
+
 #[derive(Clone, Debug)]
 enum Value {
-    Now { format: TimeFormat, offset: Offset },
+    Now {
+        format: TimeFormat,
+        offset: Offset,
+        /// How far in the future, in milliseconds.
+        later: u64,
+    },
     Uuid,
-    Random { length: usize, alphabet: Alphabet },
+    Random {
+        length: usize,
+        alphabet: Alphabet,
+    },
     Expression(Expression),
 }
 
@@ -53,6 +69,7 @@ pub struct Draft<'a> {
     values: BTreeMap<String, Vec<u8>>,
     headers: Vec<(String, String)>,
     string: Text,
+    family: Option<family::Prepared>,
 }
 
 /// What has to be sent.
@@ -92,7 +109,14 @@ impl Sign {
             string: true,
             ..here.clone()
         };
-        let string = Expression::parse(&signature.take("string")?, &declared.at(&string))?;
+        let string = match family::Signing::parse(&mut signature, role.algorithm, declared, &here)?
+        {
+            Some(family) => What::Family(Box::new(family)),
+            None => What::String(Expression::parse(
+                &signature.take("string")?,
+                &declared.at(&string),
+            )?),
+        };
         let (encode, _) = expression::pipeline(signature.maybe("encode"), String::new())?;
         let der = is_der(signature.maybe("ecdsa"), role.algorithm)?;
         signature.end()?;
@@ -103,9 +127,14 @@ impl Sign {
             key: key.text()?.to_owned(),
             algorithm: role.algorithm,
             der,
-            string,
             encode,
-            set: Placement::list(Some(entries.take("set")?), declared, &here)?,
+            set: match &string {
+                What::Family(family) if family.places_itself() => {
+                    Placement::list(entries.maybe("set"), declared, &here)?
+                }
+                _ => Placement::list(Some(entries.take("set")?), declared, &here)?,
+            },
+            string,
         };
         entries.end()?;
         Ok(sign)
@@ -114,6 +143,25 @@ impl Sign {
     /// What is done to the bytes of a signature, in order.
     pub(super) fn encode_names(&self) -> Vec<&str> {
         self.encode.iter().map(|one| one.shown.as_str()).collect()
+    }
+
+    /// The signature's bytes in the text that a family makes of them; `None` if there is no family.
+    pub(super) fn family_signature(&self, text: &[u8]) -> Option<Result<Vec<u8>, Fault>> {
+        match &self.string {
+            What::String(_) => None,
+            What::Family(family) => Some(family.signature(text)),
+        }
+    }
+
+    fn error(&self, fault: Fault) -> EvaluationError {
+        match &self.string {
+            What::String(string) => string.error(fault),
+            What::Family(family) => EvaluationError {
+                at: "sign.signature".to_owned(),
+                rule: family.name().to_owned(),
+                fault,
+            },
+        }
     }
 
     pub(super) fn draft<'a>(
@@ -140,7 +188,17 @@ impl Sign {
                 (Value::Now { .. } | Value::Uuid | Value::Random { .. }, Some(given)) => {
                     given.clone()
                 }
-                (Value::Now { format, offset }, None) => format.write(now, *offset).into_bytes(),
+                (
+                    Value::Now {
+                        format,
+                        offset,
+                        later,
+                    },
+                    None,
+                ) => {
+                    let time = UnixMilliseconds(now.0.saturating_add(*later));
+                    format.write(time, *offset).into_bytes()
+                }
                 (Value::Uuid, None) => {
                     let mut bytes = [0; 16];
                     random(&mut bytes);
@@ -156,9 +214,14 @@ impl Sign {
         for placement in &self.prepare {
             placement.apply(&mut message, &mut headers, given(bindings, &values))?;
         }
-        let string = self
-            .string
-            .evaluate(given(bindings, &values).with(&message))?;
+        let context = given(bindings, &values).with(&message);
+        let (string, family) = match &self.string {
+            What::String(string) => (string.evaluate(context)?, None),
+            What::Family(family) => {
+                let (string, prepared) = family.prepare(context)?;
+                (string, Some(prepared))
+            }
+        };
         Ok(Draft {
             sign: self,
             message,
@@ -166,6 +229,7 @@ impl Sign {
             values,
             headers,
             string,
+            family,
         })
     }
 }
@@ -203,6 +267,7 @@ impl Draft<'_> {
         };
         let mut steps: Vec<_> = self.sign.values.iter().map(value).collect();
         steps.extend(self.string.steps());
+        steps.extend(self.family.iter().flat_map(family::Prepared::notes));
         steps
     }
 
@@ -213,15 +278,25 @@ impl Draft<'_> {
     /// If a result can't be placed.
     pub fn finish(&self, signature: &[u8]) -> Result<Signed, EvaluationError> {
         let sign = self.sign;
-        let error = |fault| sign.string.error(fault);
+        let mut message = self.message.borrowed();
+        let mut headers = self.headers.clone();
+        let error = |fault| sign.error(fault);
         let signature = match sign.algorithm {
             Algorithm::Ecdsa(curve) if sign.der => ecdsa::raw_to_der(curve, signature)
                 .ok_or_else(|| error(Fault::Signature(signature.len())))?,
             _ => signature.to_vec(),
         };
-        let encoded = expression::apply(&sign.encode, Cow::Owned(signature)).map_err(error)?;
-        let mut message = self.message.borrowed();
-        let mut headers = self.headers.clone();
+        let encoded = match &self.family {
+            None => expression::apply(&sign.encode, Cow::Owned(signature)).map_err(error)?,
+            Some(family) => {
+                let finished = family.finish(signature).map_err(error)?;
+                for (name, value) in finished.headers {
+                    place::set_header(&mut message, &mut headers, name, value.into_bytes())
+                        .map_err(error)?;
+                }
+                Cow::Owned(finished.text)
+            }
+        };
         for placement in &sign.set {
             placement.apply(
                 &mut message,
@@ -252,8 +327,14 @@ impl Value {
         if let Some(now) = entries.maybe("now") {
             let format = time_format(&now)?;
             let offset = time_offset(entries.maybe("offset"), format)?;
+            let later = entries.maybe("plus_seconds");
+            let later = later.map_or(Ok(0), |item| item.number(1..86_401))? * 1000;
             entries.end()?;
-            Ok(Self::Now { format, offset })
+            Ok(Self::Now {
+                format,
+                offset,
+                later,
+            })
         } else if let Some(uuid) = entries.maybe("uuid") {
             entries.end()?;
             match uuid.boolean()? {

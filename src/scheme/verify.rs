@@ -7,6 +7,7 @@ use crate::{
         declared::{Declared, Here, KeyUse, own_name},
         document::{Item, SchemeError},
         expression::{self, Expression},
+        family,
         function::Function,
         sign::{is_der, time_format, time_offset},
         source::Source,
@@ -27,6 +28,8 @@ pub(super) struct Verify {
     pub(super) decode: Vec<Function>,
     /// The string, then its further forms.
     pub(super) forms: Vec<Expression>,
+    /// What says in place of forms what is signed.
+    pub(super) family: Option<Box<family::Verifying>>,
     pub(super) time: Option<Time>,
     pub(super) replay: Option<Expression>,
     pub(super) echo: Option<(Expression, Source)>,
@@ -89,7 +92,12 @@ impl Verify {
         let mut signature = entries.take("signature")?.fields()?;
         let key = signature.take("key")?;
         let role = declared.role(&key, KeyUse::Verify)?;
-        let from = Expression::parse(&signature.take("from")?, &declared.at(&here))?;
+        let family = family::Verifying::parse(&mut signature, role.algorithm, declared, &here)?
+            .map(Box::new);
+        let from = match &family {
+            Some(family) => family.place(),
+            None => Expression::parse(&signature.take("from")?, &declared.at(&here))?,
+        };
         let each = signature.maybe("each");
         let each = each.map(|item| Each::parse(&item)).transpose()?;
         let (decode, _) = expression::pipeline(signature.maybe("decode"), String::new())?;
@@ -99,7 +107,10 @@ impl Verify {
             ..here.clone()
         };
         let parse = |item: &Item<'_>| Expression::parse(item, &declared.at(&string));
-        let mut forms = vec![parse(&signature.take("string")?)?];
+        let mut forms = match &family {
+            Some(_) => Vec::new(),
+            None => vec![parse(&signature.take("string")?)?],
+        };
         if let Some(candidates) = signature.maybe("candidates") {
             let list = candidates.list()?;
             if list.len() > MAX_FORMS - 1 {
@@ -114,7 +125,9 @@ impl Verify {
         let signed = Signed {
             forms: &forms,
             values: &values,
+            family: family.as_deref(),
         };
+        here.family = family.is_some();
         let time = entries.maybe("time");
         let time = time
             .map(|item| Time::parse(&item, declared, &here, &signed))
@@ -153,9 +166,14 @@ impl Verify {
         let acknowledgement = acknowledgement
             .map(|item| Acknowledgement::parse(&item))
             .transpose()?;
-        let list = entries.take("authenticated")?;
+        // A family tells what was covered by itself.
+        let list = match (entries.maybe("authenticated"), &family) {
+            (Some(list), _) => list.list()?,
+            (None, Some(_)) => Vec::new(),
+            (None, None) => entries.take("authenticated")?.list()?,
+        };
         let mut authenticated = Vec::new();
-        for item in list.list()? {
+        for item in list {
             let source = source(&item, declared, &here)?;
             if !signed.is_covered(&source) {
                 let message = "is no part of what is signed, so it can't be called authentic";
@@ -174,6 +192,7 @@ impl Verify {
             each,
             decode,
             forms,
+            family,
             time,
             replay,
             echo,
