@@ -8,19 +8,26 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use crate::{
     admin,
     algorithm::Purpose,
     grpc,
     key::{InvalidUsage, KeyName},
+    partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
-    telemetry, tls,
+    store, telemetry, tls,
 };
 
 mod location;
+mod platforms;
+
+pub use platforms::{Platforms, load_partners};
 
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
@@ -43,6 +50,14 @@ pub struct Config {
     pub tokens: Vec<pkcs11::Config>,
     /// What keys that others made are for.
     pub keys: Vec<Declaration>,
+    /// Where what must outlive the process is kept.
+    pub store: store::Config,
+    /// How many callbacks are remembered.
+    pub replay: store::ReplayConfig,
+    /// Where the files of schemes and partners are.
+    pub platforms: Platforms,
+    /// The partners and schemes that are in them.
+    pub partners: Partners,
 }
 
 /// `[server]`.
@@ -115,6 +130,12 @@ struct File {
     tokens: Vec<pkcs11::Config>,
     #[serde(default)]
     keys: Vec<Declaration>,
+    #[serde(default)]
+    store: store::Config,
+    #[serde(default)]
+    replay: store::ReplayConfig,
+    #[serde(default)]
+    platforms: Platforms,
 }
 
 impl Config {
@@ -149,6 +170,12 @@ impl Config {
         let policy_file = resolve(file.policy);
         readable("policy", &policy_file)?;
         let policy = load_policy(&policy_file)?;
+        let platforms = file.platforms.resolved(&base);
+        for (key, directory) in platforms.directories() {
+            fs::read_dir(directory)
+                .map_err(|error| fault(key, format!("{}: {error}", directory.display())))?;
+        }
+        let partners = load_partners(&platforms)?;
         let tokens = file
             .tokens
             .into_iter()
@@ -183,6 +210,8 @@ impl Config {
             ));
         }
         Ok(Self {
+            store: file.store.resolved(&state_directory, &base),
+            replay: file.replay,
             state_directory,
             policy_file,
             policy,
@@ -192,6 +221,8 @@ impl Config {
             log: file.log,
             tokens,
             keys: file.keys,
+            platforms,
+            partners,
         })
     }
 }
@@ -304,7 +335,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let located = |error: &toml::de::Error, key: String, message: String| {
         let known = location::line(text, &key);
         let told = error

@@ -27,10 +27,11 @@ mod calls;
 mod complete;
 mod jose;
 mod keys;
+mod partner;
 mod signing;
 mod status;
 
-/// The three services, over one signer.
+/// The services, over one signer.
 #[derive(Clone)]
 pub struct Services {
     signer: Arc<Signer>,
@@ -75,6 +76,13 @@ impl Services {
     /// The JOSE service, as tonic serves it.
     pub fn jose(&self) -> v1::jose_service_server::JoseServiceServer<Self> {
         v1::jose_service_server::JoseServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.max_request_bytes)
+            .max_encoding_message_size(MAX_RESPONSE)
+    }
+
+    /// The partner service, as tonic serves it.
+    pub fn partners(&self) -> v1::partner_service_server::PartnerServiceServer<Self> {
+        v1::partner_service_server::PartnerServiceServer::new(self.clone())
             .max_decoding_message_size(self.limits.max_request_bytes)
             .max_encoding_message_size(MAX_RESPONSE)
     }

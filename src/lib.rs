@@ -31,21 +31,23 @@
 //! proto      ->
 //! key        -> algorithm
 //! jose       -> algorithm key
-//! policy     -> algorithm identity key
 //! scheme     -> algorithm jose key
-//! wire       -> algorithm key proto
+//! store      -> algorithm identity key
+//! partner    -> algorithm key scheme
+//! policy     -> algorithm identity key partner scheme
+//! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key pkcs11 policy
+//! signer     -> algorithm identity jose key partner pkcs11 policy scheme
 //! tls        -> identity
-//! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
+//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
+//! config     -> admin algorithm grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key policy proto scheme wire
+//! chancery   -> algorithm client identity key partner policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -58,7 +60,7 @@
 //! tonic_types      grpc client
 //! tonic_prost      proto
 //! prost            grpc proto wire
-//! prost_types      grpc
+//! prost_types      grpc wire
 //! rustls           tls client
 //! tokio_rustls     tls
 //! x509_parser      identity
@@ -66,6 +68,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
@@ -80,11 +83,13 @@ pub mod grpc;
 pub mod identity;
 pub mod jose;
 pub mod key;
+pub mod partner;
 pub mod pkcs11;
 pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;

@@ -108,7 +108,8 @@ impl Server {
             &mut config.policy,
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
-        let signer = Arc::new(Signer::new(tokens, policy));
+        let partners = std::mem::take(&mut config.partners);
+        let signer = Arc::new(Signer::new(tokens, policy, partners));
         Ok(Self {
             config,
             signer,
@@ -166,6 +167,7 @@ impl Server {
         }
         tasks.spawn(reload_on_change(
             config.policy_file.clone(),
+            config.platforms.clone(),
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));
@@ -221,6 +223,7 @@ impl Server {
             .add_service(services.keys())
             .add_service(services.signing())
             .add_service(services.jose())
+            .add_service(services.partners())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
@@ -345,12 +348,18 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
 }
 
 /// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
-async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: Arc<Endpoint>) {
+async fn reload_on_change(
+    policy_file: PathBuf,
+    platforms: config::Platforms,
+    signer: Arc<Signer>,
+    endpoint: Arc<Endpoint>,
+) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return;
     };
     let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
     let mut seen = fingerprint(&policy_file);
+    let mut seen_platforms = platforms.fingerprint();
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
@@ -374,6 +383,11 @@ async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: A
                 }
             }
         }
+        let now = platforms.fingerprint();
+        if asked || now != seen_platforms {
+            seen_platforms = now;
+            reload_partners(platforms.clone(), &signer).await;
+        }
         let door = Arc::clone(&endpoint);
         let reloaded = tokio::task::spawn_blocking(move || {
             let reloaded = (asked || door.changed()).then(|| door.reload());
@@ -389,6 +403,24 @@ async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: A
                 tracing::info!(closed, "connections closed whose certificates have expired")
             }
         }
+    }
+}
+
+/// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
+async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
+    match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
+        Ok(Ok(partners)) => {
+            tracing::info!(
+                partners = partners.iter().count(),
+                schemes = partners.schemes().count(),
+                "partners reloaded"
+            );
+            signer.replace_partners(partners);
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the new partners are refused; the old ones stay in force");
+        }
+        Err(error) => tracing::error!(%error, "the partners can't be reloaded"),
     }
 }
 
@@ -418,9 +450,10 @@ const FIRST_START: Duration = Duration::from_secs(30);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
+    "chancery.v1.PartnerService",
 ];

@@ -21,6 +21,7 @@ use crate::{
     algorithm::{Algorithm, Purpose},
     identity::Identity,
     key::{Input, KeyName, KeyVersion, Version, ecdsa},
+    partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
     policy::{Denied, Operation, Permit, Policy},
 };
@@ -29,17 +30,20 @@ pub use error::Error;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
+pub use partners::{ACCESS_TOKENS, NotReady};
 
 mod certificate_request;
 mod error;
 mod keys;
 mod long;
 mod message;
+mod partners;
 
-/// What all requests share: the tokens and the policy in force.
+/// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    partners: ArcSwap<Partners>,
     denials: AtomicU64,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
@@ -112,11 +116,12 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens and this policy.
-    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy) -> Self {
+    /// With these tokens, this policy and these partners.
+    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy, partners: Partners) -> Self {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            partners: ArcSwap::from_pointee(partners),
             denials: AtomicU64::new(0),
             creating: Mutex::default(),
         }
@@ -422,6 +427,13 @@ struct Pending {
 
 /// What the token is to see: the digest where the hash is made here, else the message.
 fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error> {
+    // A key that proves the origin of content keys signs those, and no message that a caller chose.
+    if algorithm.purpose() == Purpose::ProveOrigin {
+        return Err(Error::AlgorithmOfAnotherOperation(
+            algorithm,
+            Operation::Sign,
+        ));
+    }
     match (content, algorithm.prehash()) {
         (Content::Message(message), Some(hash)) => Ok(hash.digest(&message).into()),
         (Content::Message(message), None) => Ok(message),
@@ -438,13 +450,28 @@ fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error>
 /// Whether this can be done with this algorithm at all, whatever the key.
 const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
     match operation {
-        Operation::Sign | Operation::Verify | Operation::RequestCertificate => {
+        Operation::Sign => matches!(
+            algorithm.purpose(),
+            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin
+        ),
+        Operation::Verify | Operation::RequestCertificate => {
             matches!(algorithm.purpose(), Purpose::Sign | Purpose::Mac)
         }
         Operation::Encrypt | Operation::Decrypt => {
             matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
         }
-        Operation::Get | Operation::Create | Operation::GenerateRandom => true,
+        Operation::Get
+        | Operation::Create
+        | Operation::GenerateRandom
+        | Operation::SignRequest
+        | Operation::SignResponse
+        | Operation::VerifyCallback
+        | Operation::VerifyResponse
+        | Operation::EncryptField
+        | Operation::DecryptField
+        | Operation::IssueAccessToken
+        | Operation::ExplainMessage
+        | Operation::GetPartner => true,
     }
 }
 

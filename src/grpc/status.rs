@@ -8,6 +8,8 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    key::KeyName,
+    partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
     signer::Error,
     wire::KeyResource,
@@ -28,9 +30,13 @@ impl From<Error> for Status {
                     ("operation", asked.operation.to_string()),
                 ];
                 metadata.extend(asked.key.as_ref().map(|key| ("key", key.to_string())));
-                let what = asked.key.as_ref().map_or_else(String::new, |key| {
-                    format!(" with {key:?}", key = key.as_str())
-                });
+                // Not the scheme: it may be one that the caller has not named.
+                let partner = asked.partner.as_ref();
+                metadata.extend(partner.map(|partner| ("partner", partner.to_string())));
+                let name = asked.key.as_ref().map(KeyName::as_str);
+                let what = name
+                    .or_else(|| partner.map(PartnerName::as_str))
+                    .map_or_else(String::new, |name| format!(" with {name:?}"));
                 status(
                     Code::PermissionDenied,
                     "PERMISSION_DENIED",
@@ -104,6 +110,30 @@ impl From<Error> for Status {
             // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
             Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
             Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::NoSuchPartner(partner) => status(
+                Code::NotFound,
+                "PARTNER_NOT_FOUND",
+                text,
+                [("partner", partner.to_string())],
+            ),
+            Error::NoSuchScheme(scheme) => status(
+                Code::NotFound,
+                "SCHEME_NOT_FOUND",
+                text,
+                [("scheme", scheme.to_string())],
+            ),
+            Error::Choice(choice) => invalid(choice.reason(), text),
+            Error::NotReady(not) => status(
+                Code::FailedPrecondition,
+                "PARTNER_NOT_READY",
+                text,
+                [
+                    ("partner", not.partner.to_string()),
+                    ("scheme", not.scheme.to_string()),
+                    ("role", not.role),
+                    ("key", not.key.to_string()),
+                ],
+            ),
             Error::Token(error) => of_token(&error),
         }
     }
@@ -135,6 +165,13 @@ fn of_token(error: &TokenError) -> Status {
         }
         TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
         TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
+        TokenError::NotReadable(version) => status(
+            Code::FailedPrecondition,
+            "SECRET_NOT_READABLE",
+            text,
+            [("name", KeyResource::from(version.clone()).to_string())],
+        ),
+        TokenError::ContentKeyLength(_) => invalid("CONTENT_KEY_LENGTH", text),
         TokenError::Exists(key) => status(
             Code::AlreadyExists,
             "KEY_EXISTS",

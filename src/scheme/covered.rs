@@ -11,8 +11,10 @@ use crate::scheme::{
 pub(super) struct Signed<'v> {
     pub(super) forms: &'v [Expression],
     pub(super) values: &'v [(String, Expression)],
-    /// What signs by a standard of its own, in place of forms.
+    /// What says by a standard of its own what is signed, in place of forms.
     pub(super) family: Option<&'v family::Verifying>,
+    /// What was decrypted came from these.
+    pub(super) decrypted: &'v [&'v Expression],
 }
 
 impl Signed<'_> {
@@ -29,16 +31,30 @@ impl Signed<'_> {
                     one => least.iter().any(|whole| one.is_part_of(whole)),
                 })
             }
+            // Without a signature nothing is.
+            _ if self.forms.is_empty() => false,
             _ => self.forms.iter().all(|form| {
                 let signed = self.origins(form);
                 let wanted = self.origin(source);
-                wanted
-                    .iter()
-                    .all(|one| signed.iter().any(|whole| one.is_part_of(whole)))
+                let is_signed = |one: &Source| signed.iter().any(|whole| one.is_part_of(whole));
+                wanted.iter().all(|one| {
+                    // What was decrypted is as good as all that it was decrypted from.
+                    let plain = matches!(
+                        one,
+                        Source::Decrypted
+                            | Source::Json {
+                                decrypted: true,
+                                ..
+                            }
+                    );
+                    let mut from = self.decrypted.iter().flat_map(|one| one.sources());
+                    is_signed(one) || plain && from.all(is_signed)
+                })
             }),
         }
     }
 
+    /// Whether all that an expression names is signed.
     pub(super) fn covers(
         &self,
         item: &Item<'_>,

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
+use serde::{Serialize, Serializer};
+
 use crate::scheme::{
     document::{Item, SchemeError},
     fault::{EvaluationError, Fault},
@@ -73,14 +75,25 @@ struct Placed {
     hole: bool,
 }
 
+/// A piece of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'t> {
+    /// These bytes.
+    Bytes(&'t [u8]),
+    /// The secret of the key in this role.
+    Secret(&'t str),
+}
+
 /// One segment of a text, as it is shown to people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// The place in the file.
     pub at: String,
     /// The rule that made the bytes.
     pub rule: String,
-    /// The bytes; `None` if they are secret.
+    /// The bytes, written as text in which what is not printable ASCII is escaped; `None` if they are
+    /// secret, or not there.
+    #[serde(serialize_with = "escaped")]
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -465,6 +478,34 @@ impl Text {
         Some(whole)
     }
 
+    /// The pieces that follow one another, where a secret has to be put in; the bytes alone if none has.
+    pub fn pieces(&self) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::with_capacity(2 * self.holes.len() + 1);
+        let mut from = 0;
+        for (at, role) in &self.holes {
+            pieces.push(Piece::Bytes(&self.bytes[from..*at]));
+            pieces.push(Piece::Secret(role));
+            from = *at;
+        }
+        pieces.push(Piece::Bytes(&self.bytes[from..]));
+        pieces
+    }
+
+    /// The bytes with `***` for each segment that is secret; and whether there is one.
+    pub fn masked(&self) -> (Vec<u8>, bool) {
+        let mut whole = Vec::with_capacity(self.bytes.len());
+        let mut masked = false;
+        for placed in &self.steps {
+            if placed.secret || placed.hole {
+                masked = true;
+                whole.extend_from_slice(b"***");
+            } else {
+                whole.extend_from_slice(&self.bytes[placed.range.clone()]);
+            }
+        }
+        (whole, masked)
+    }
+
     /// Each segment with its bytes, those of secrets left out.
     pub fn steps(&self) -> Vec<Step> {
         let step = |placed: &Placed| Step {
@@ -475,6 +516,11 @@ impl Text {
         };
         self.steps.iter().map(step).collect()
     }
+}
+
+fn escaped<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = bytes.as_ref().map(|bytes| bytes.escape_ascii().to_string());
+    text.serialize(serializer)
 }
 
 impl fmt::Display for Step {

@@ -143,18 +143,18 @@ impl Signing {
 }
 
 impl Prepared {
-    /// Takes the signature, which may be a key of the family's own and is wiped then.
-    pub(super) fn finish(&self, signature: Vec<u8>) -> Result<Finished, Fault> {
-        Ok(match self {
+    /// Takes the signature, which may be the first key of a chain: what is made of it is wiped.
+    pub(super) fn finish(&self, signature: &[u8]) -> Finished {
+        match self {
             Self::Jws(draft) => Finished {
-                text: draft.clone().finish(&signature).into_bytes(),
+                text: draft.clone().finish(signature).into_bytes(),
                 headers: Vec::new(),
             },
-            Self::Rfc9421(prepared) => prepared.finish(&signature),
-            Self::Cavage(prepared) => prepared.finish(&signature),
+            Self::Rfc9421(prepared) => prepared.finish(signature),
+            Self::Cavage(prepared) => prepared.finish(signature),
             Self::SigV4(prepared) => prepared.finish(signature),
-            Self::OAuth1(prepared) => prepared.finish(&signature),
-        })
+            Self::OAuth1(prepared) => prepared.finish(signature),
+        }
     }
 
     /// What is to be shown beside the string.

@@ -62,6 +62,31 @@ pub enum Fault {
     /// A point in time that is not written as the scheme says.
     #[error("is not a time written as {0}")]
     Time(&'static str),
+    /// A key id that is none of the partner's.
+    #[error("names a key that is not among those of its role; a key is never fetched")]
+    UnknownKey,
+    /// Digits are asked of something else.
+    #[error("is not a whole number")]
+    NotANumber,
+    /// More text than the key can encrypt.
+    #[error("has {length} bytes; a key of {bits} bits encrypts at most {most} with this padding")]
+    TooLongForKey {
+        /// What was to be encrypted, in bytes.
+        length: usize,
+        /// The key's size.
+        bits: usize,
+        /// The most that fits, in bytes.
+        most: usize,
+    },
+    /// A key that can't be used as the scheme says.
+    #[error("needs {0}")]
+    Key(&'static str),
+    /// Something that no encryption makes.
+    #[error("is nothing that can be opened: expected {0}")]
+    Ciphertext(&'static str),
+    /// The encryption has not been done.
+    #[error("needs the result of the encryption first")]
+    NotEncrypted,
     /// A signature that can't be made into the form of the scheme.
     #[error("a signature of {0} bytes does not fit the algorithm")]
     Signature(usize),
@@ -128,6 +153,12 @@ impl EvaluationError {
             Fault::Unequal => "PARAMETER_MISMATCH",
             Fault::Jws(malformed) => malformed.reason(),
             Fault::JwsHeader(_) => "JWS_HEADER_INVALID",
+            Fault::UnknownKey => "UNKNOWN_KEY_ID",
+            Fault::NotANumber => "NUMBER_INVALID",
+            Fault::TooLongForKey { .. } => "PLAINTEXT_TOO_LONG",
+            Fault::Key(_) => "KEY_UNSUITABLE",
+            Fault::Ciphertext(_) => "CIPHERTEXT_INVALID",
+            Fault::NotEncrypted => "ENCRYPTION_MISSING",
         }
     }
 }

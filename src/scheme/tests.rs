@@ -16,7 +16,7 @@ fn every_shipped_scheme_proves_itself() {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         match Scheme::parse(&fs::read_to_string(&path).unwrap()) {
             Ok(scheme) => {
-                assert_eq!(scheme.name(), name);
+                assert_eq!(scheme.name().as_str(), name);
                 assert!(!scheme.notes().is_empty(), "{name}");
                 names.push(name);
             }
@@ -99,6 +99,16 @@ fn each_function_does_what_its_name_says() {
             "a=%20&b=1&b=2",
         ),
         (
+            r#""raw-json-fields", { exclude = ["sign"] }, "only-value""#,
+            r#"{"x_response": {"a":"\u0041", "b": 1.0 }, "sign": "s"}"#,
+            r#"{"a":"\u0041", "b": 1.0 }"#,
+        ),
+        (
+            r#""raw-json-fields", { exclude = ["sign"] }, "only-value""#,
+            r#"{"sign": "s", "x_response": "a\/b"}"#,
+            r#""a\/b""#,
+        ),
+        (
             r#"{ list-fields = { separator = ",", pair = "=", quoted = true } }, { field = "b" }"#,
             r#"a="x,y", b="z=""#,
             "z=",
@@ -178,6 +188,16 @@ fn bad_messages_have_reasons_of_their_own() {
             "[]",
             "JSON_TYPE",
         ),
+        (
+            r#"from = "body", then = ["raw-json-fields", "only-value"]"#,
+            r#"{"a_response": 1, "b_response": 2}"#,
+            "TOO_MANY_FIELDS",
+        ),
+        (
+            r#"from = "body", then = ["raw-json-fields", "only-value"]"#,
+            "{}",
+            "INPUT_MISSING",
+        ),
     ] {
         let error = signed_string(&format!("[{{ {segment} }}]"), body).unwrap_err();
         assert_eq!(error.reason(), reason, "{segment} {error}");
@@ -238,7 +258,7 @@ fn secrets_are_never_in_the_text_and_never_shown() {
     };
     let draft = scheme.draft(&message, &bindings, UnixMilliseconds(0), &mut |_| {});
     let draft = draft.ok().unwrap();
-    let text = draft.string_to_sign();
+    let text = draft.signing().unwrap().string;
     assert_eq!(text.bytes(), None);
     assert_eq!(text.secrets().collect::<Vec<_>>(), ["signing"]);
     let filled = text.filled(|_| Some(b"s3cret")).unwrap();
@@ -399,7 +419,7 @@ fn signed_string(string: &str, body: &str) -> Result<String, Refusal> {
     }
     let bindings = Bindings::default();
     let draft = scheme.draft(&message, &bindings, UnixMilliseconds(0), &mut |_| {})?;
-    let bytes = draft.string_to_sign().bytes().unwrap().to_vec();
+    let bytes = draft.signing().unwrap().string.bytes().unwrap().to_vec();
     Ok(String::from_utf8(bytes).unwrap())
 }
 

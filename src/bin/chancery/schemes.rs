@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use chancery::scheme::{Bindings, KeyFacts, Message, Scheme, Step, UnixMilliseconds};
+use chancery::scheme::{Bindings, KeyFacts, Message, Refusal, Scheme, Step, UnixMilliseconds};
 
 use crate::{Session, trouble::Trouble};
 
@@ -104,7 +104,7 @@ impl Test {
                     continue;
                 }
             };
-            let name = unproven.name().to_owned();
+            let name = unproven.name().to_string();
             if let Some(other) = names.insert(name.clone(), file.clone()) {
                 let error = format!("the scheme {name:?} is in {} already", other.display());
                 faults.push(fault(&error));
@@ -167,12 +167,8 @@ impl Explain {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now = UnixMilliseconds(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        // A string that is only looked at needs no good nonces.
-        let mut random = |bytes: &mut [u8]| bytes.fill(0);
         let steps = if scheme.signs() && !self.verify {
-            scheme
-                .draft(&message, &bindings, now, &mut random)
-                .map(|draft| draft.explain())
+            explained(&scheme, &message, &bindings, now)
         } else {
             scheme
                 .examine(&message, &bindings)
@@ -182,14 +178,6 @@ impl Explain {
             wrong(&self.request, &format!("{refusal} ({})", refusal.reason()))
         })?;
         if session.global.json {
-            let step = |step: &Step| {
-                let text = step
-                    .bytes
-                    .as_ref()
-                    .map(|bytes| bytes.escape_ascii().to_string());
-                json!({"at": step.at, "rule": step.rule, "bytes": text})
-            };
-            let steps: Vec<_> = steps.iter().map(step).collect();
             return session.streams.json(&json!({"segments": steps}));
         }
         let row = |step: Step| {
@@ -225,12 +213,12 @@ impl Request {
                 .map(|(name, value)| (name, value.into_bytes()))
                 .collect()
         };
-        let mut keys: BTreeMap<String, KeyFacts> = BTreeMap::new();
+        let mut keys: BTreeMap<String, Vec<KeyFacts>> = BTreeMap::new();
         for (role, id) in self.key_ids {
-            keys.entry(role).or_default().id = Some(id);
+            facts(&mut keys, role).id = Some(id);
         }
         for (role, serial) in self.certificate_serials {
-            keys.entry(role).or_default().certificate_serial = Some(serial);
+            facts(&mut keys, role).certificate_serial = Some(serial);
         }
         let headers = self.headers.into_iter();
         let message = Message {
@@ -251,9 +239,31 @@ impl Request {
             inputs: bytes(self.inputs),
             values: bytes(self.values),
             keys,
+            window_seconds: None,
         };
         Ok((message, bindings))
     }
+}
+
+/// The one entry of a role.
+fn facts(keys: &mut BTreeMap<String, Vec<KeyFacts>>, role: String) -> &mut KeyFacts {
+    let live = keys.entry(role).or_default();
+    if live.is_empty() {
+        live.push(KeyFacts::default());
+    }
+    &mut live[0]
+}
+
+/// A string that is only looked at needs no good nonces, and nothing really encrypted.
+fn explained(
+    scheme: &Scheme,
+    message: &Message<'_>,
+    bindings: &Bindings,
+    now: UnixMilliseconds,
+) -> Result<Vec<Step>, Refusal> {
+    let prepared = scheme.prepare(message, bindings, now, &mut |bytes| bytes.fill(0))?;
+    let jwe = prepared.sealing().map(|_| "JWE");
+    Ok(prepared.draft(jwe)?.explain())
 }
 
 fn read(path: &Path) -> Result<String, Trouble> {

@@ -225,8 +225,8 @@ impl Signing {
 }
 
 impl Prepared {
-    pub(super) fn finish(&self, day_key: Vec<u8>) -> Finished {
-        let mut key: Digest = Zeroizing::new(day_key);
+    pub(super) fn finish(&self, day_key: &[u8]) -> Finished {
+        let mut key: Digest = Zeroizing::new(day_key.to_vec());
         for step in &self.scope[1..] {
             key = mac(&key, step.as_bytes());
         }

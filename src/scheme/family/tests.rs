@@ -52,12 +52,9 @@ fn verdict(
     let (first, candidate) = examination.candidates().next().unwrap();
     let string = candidate.string.bytes().unwrap();
     let right = key.is_none_or(|key| {
-        key.verifies(
-            examination.algorithm(),
-            Input::Message(string),
-            candidate.signature,
-            examination.is_der(),
-        )
+        let verifying = examination.verifying().unwrap();
+        let input = Input::Message(string);
+        key.verifies(verifying.algorithm, input, candidate.signature, false)
     });
     let verdict = examination.conclude(right.then_some(first), UnixMilliseconds(now))?;
     Ok((verdict, String::from_utf8(string.to_vec()).unwrap()))
