@@ -151,10 +151,12 @@ impl Signer {
         let Some(algorithm) = algorithm else {
             return match usage.purpose() {
                 Purpose::Mac => Ok(()),
-                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap => Err(format!(
-                    "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
-                    usage.purpose()
-                )),
+                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => {
+                    Err(format!(
+                        "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
+                        usage.purpose()
+                    ))
+                }
             };
         };
         if usage.allows(algorithm) {
