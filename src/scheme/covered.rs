@@ -3,6 +3,7 @@
 use crate::scheme::{
     document::{Item, SchemeError},
     expression::Expression,
+    family,
     source::Source,
 };
 
@@ -10,6 +11,8 @@ use crate::scheme::{
 pub(super) struct Signed<'v> {
     pub(super) forms: &'v [Expression],
     pub(super) values: &'v [(String, Expression)],
+    /// What says by a standard of its own what is signed, in place of forms.
+    pub(super) family: Option<&'v family::Verifying>,
     /// What was decrypted came from these.
     pub(super) decrypted: &'v [&'v Expression],
 }
@@ -40,6 +43,15 @@ impl Signed<'_> {
         match source {
             // Who answers knows it, and the message can't change it.
             Source::Constant(_) | Source::Input(_) | Source::Signature => true,
+            // Families give only what is signed.
+            Source::Parameter(_) => true,
+            _ if self.family.is_some() => {
+                let least = self.family.map_or_else(Vec::new, family::Verifying::covers);
+                self.traced(source).into_iter().all(|one| match one {
+                    Source::Constant(_) | Source::Input(_) | Source::Parameter(_) => true,
+                    one => least.iter().any(|whole| one.is_part_of(whole)),
+                })
+            }
             // Without a signature nothing is.
             _ if self.forms.is_empty() => false,
             _ => self.forms.iter().all(|form| {
