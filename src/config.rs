@@ -21,7 +21,7 @@ use crate::{
     partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
-    telemetry, tls,
+    store, telemetry, tls,
 };
 
 mod location;
@@ -54,6 +54,10 @@ pub struct Config {
     pub platforms: Platforms,
     /// The partners and schemes that are in them.
     pub partners: Partners,
+    /// Where what must outlive the process is kept.
+    pub store: store::Config,
+    /// How many callbacks are remembered.
+    pub replay: store::ReplayConfig,
 }
 
 /// `[server]`.
@@ -128,6 +132,10 @@ struct File {
     keys: Vec<Declaration>,
     #[serde(default)]
     platforms: Platforms,
+    #[serde(default)]
+    store: store::Config,
+    #[serde(default)]
+    replay: store::ReplayConfig,
 }
 
 impl Config {
@@ -202,6 +210,8 @@ impl Config {
             ));
         }
         Ok(Self {
+            store: file.store.resolved(&state_directory, &base),
+            replay: file.replay,
             state_directory,
             policy_file,
             policy,

@@ -34,15 +34,16 @@
 //! scheme     -> algorithm jose key
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity key partner scheme
+//! store      -> algorithm identity key
 //! wire       -> algorithm key proto
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key partner pkcs11 policy scheme
+//! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
 //! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key partner pkcs11 policy scheme telemetry tls
-//! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
+//! config     -> admin algorithm grpc key partner pkcs11 policy scheme store telemetry tls
+//! server     -> admin config grpc key pkcs11 policy proto scheme signer store telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
@@ -67,6 +68,7 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
@@ -87,6 +89,7 @@ pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;

@@ -61,6 +61,7 @@ enum Kind {
         pair: String,
     },
     Field(String),
+    OnlyValue,
 }
 
 type TextFunction = for<'v> fn(Cow<'v, [u8]>) -> Result<Cow<'v, [u8]>, Fault>;
@@ -76,7 +77,7 @@ impl Function {
             }
             Kind::Split(_) | Kind::ListFields { .. } => (Type::Bytes, Type::Map),
             Kind::Change(_) | Kind::Exclude(_) | Kind::Only(_) => (Type::Map, Type::Map),
-            Kind::Join { .. } | Kind::Field(_) => (Type::Map, Type::Bytes),
+            Kind::Join { .. } | Kind::Field(_) | Kind::OnlyValue => (Type::Map, Type::Bytes),
         };
         match (input, takes) {
             (Type::Bytes, Type::Bytes) | (Type::Map, Type::Map) => Ok(gives),
@@ -133,6 +134,14 @@ impl Function {
                     (Some(_), Some(_)) => return Err(Fault::RepeatedField),
                 }
             }
+            (Kind::OnlyValue, Value::Map(map)) => {
+                let mut fields = map.into_iter();
+                match (fields.next(), fields.next()) {
+                    (None, _) => return Err(Fault::Absent),
+                    (Some(field), None) => field.value,
+                    (Some(_), Some(_)) => return Err(Fault::TooMany(1)),
+                }
+            }
             (_, Value::Bytes(_) | Value::Map(_)) => unreachable!("types are checked at load"),
         };
         if bytes.len() > MAX_OUTPUT {
@@ -143,6 +152,11 @@ impl Function {
 
     pub(super) fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
         if let Some(name) = item.as_text() {
+            if name == ONLY_VALUE {
+                let shown = name.to_owned();
+                let kind = Kind::OnlyValue;
+                return Ok(Self { kind, shown });
+            }
             return Self::named(item, name);
         }
         if !item.is_table() {
@@ -237,7 +251,7 @@ impl Function {
 fn unknown(item: &Item<'_>, name: &str) -> SchemeError {
     let lists = [text_functions(), split_functions(), change_functions()];
     let names = lists.iter().flatten().map(|(name, _)| *name);
-    let names: Vec<_> = names.chain(WITH_ARGUMENTS).collect();
+    let names: Vec<_> = names.chain(MAP_TO_BYTES_AND_WITH_ARGUMENTS).collect();
     item.refuse(
         "UNKNOWN_FUNCTION",
         format!(
@@ -309,8 +323,9 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
 
 /// bytes -> map, without arguments.
 fn split_functions() -> Vec<(&'static str, Kind)> {
-    let list: [(&str, SplitFunction); 4] = [
+    let list: [(&str, SplitFunction); 5] = [
         ("json-fields", |b| fields::json(b)),
+        ("raw-json-fields", |b| fields::raw_json(&b)),
         ("form-fields", |b| fields::form(&b, true)),
         ("raw-form-fields", |b| fields::form(&b, false)),
         ("query-fields", |b| fields::query(&b)),
@@ -364,7 +379,10 @@ fn change_functions() -> Vec<(&'static str, Kind)> {
         .to_vec()
 }
 
-const WITH_ARGUMENTS: [&str; 8] = [
+const ONLY_VALUE: &str = "only-value";
+
+const MAP_TO_BYTES_AND_WITH_ARGUMENTS: [&str; 9] = [
+    ONLY_VALUE,
     "{strip-prefix}",
     "{first}",
     "{skip}",

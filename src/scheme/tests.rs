@@ -99,6 +99,16 @@ fn each_function_does_what_its_name_says() {
             "a=%20&b=1&b=2",
         ),
         (
+            r#""raw-json-fields", { exclude = ["sign"] }, "only-value""#,
+            r#"{"x_response": {"a":"\u0041", "b": 1.0 }, "sign": "s"}"#,
+            r#"{"a":"\u0041", "b": 1.0 }"#,
+        ),
+        (
+            r#""raw-json-fields", { exclude = ["sign"] }, "only-value""#,
+            r#"{"sign": "s", "x_response": "a\/b"}"#,
+            r#""a\/b""#,
+        ),
+        (
             r#"{ list-fields = { separator = ",", pair = "=", quoted = true } }, { field = "b" }"#,
             r#"a="x,y", b="z=""#,
             "z=",
@@ -177,6 +187,16 @@ fn bad_messages_have_reasons_of_their_own() {
             r#"from = "body", then = ["json-fields", { join = "&", pair = "=" }]"#,
             "[]",
             "JSON_TYPE",
+        ),
+        (
+            r#"from = "body", then = ["raw-json-fields", "only-value"]"#,
+            r#"{"a_response": 1, "b_response": 2}"#,
+            "TOO_MANY_FIELDS",
+        ),
+        (
+            r#"from = "body", then = ["raw-json-fields", "only-value"]"#,
+            "{}",
+            "INPUT_MISSING",
         ),
     ] {
         let error = signed_string(&format!("[{{ {segment} }}]"), body).unwrap_err();

@@ -28,3 +28,4 @@ mod requests;
 mod schemes;
 mod sign;
 mod softhsm;
+mod store;
