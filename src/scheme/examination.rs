@@ -290,7 +290,9 @@ impl Examination<'_> {
         }
         if let Some(replay) = &verify.replay {
             verdict.replay_id = Some(replay.from.bytes(context)?);
-            let window = self.window_seconds().map_or(0, |(past, future)| past + future);
+            let window = self
+                .window_seconds()
+                .map_or(0, |(past, future)| past + future);
             verdict.remember_seconds = Some(replay.seconds.max(window));
         }
         let open = verify.open.as_ref();

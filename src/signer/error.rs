@@ -10,7 +10,7 @@ use crate::{
     key::{InvalidUsage, KeyName, KeyVersion},
     pkcs11::TokenError,
     policy::{Denied, Operation},
-    signer::NotReady,
+    signer::{NotReady, PlatformError},
 };
 
 /// Why a request was not done.
@@ -98,6 +98,9 @@ pub enum Error {
     /// A key of a partner that can't play its part.
     #[error("{0}")]
     NotReady(#[from] Box<NotReady>),
+    /// A platform's message that was not dealt with.
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
     /// The token gave no result.
     #[error("{0}")]
     Token(#[from] TokenError),
