@@ -9,7 +9,11 @@ use crate::{
     scheme::{Bindings, Message, Outcome, Refusal, Scheme, UnixMilliseconds, Verdict},
 };
 
+mod cavage;
+mod jws;
+mod oauth1;
 mod rfc9421;
+mod sigv4;
 
 /// A scheme that only verifies; its vectors are not asked for.
 fn verifier(algorithm: &str, signature: &str, rest: &str) -> Scheme {
