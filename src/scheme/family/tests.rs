@@ -65,7 +65,7 @@ fn verdict(
 }
 
 fn reason(result: Result<(Verdict, String), Refusal>) -> (&'static str, String) {
-    let refusal = result.err().expect("it is refused");
+    let refusal = result.expect_err("it is refused");
     (refusal.reason(), refusal.to_string())
 }
 
