@@ -282,6 +282,15 @@ impl Scheme {
         self.verify.as_ref().map(Verify::protections)
     }
 
+    /// The names of the values that a caller may give instead of having them made.
+    pub fn given_values(&self) -> impl Iterator<Item = &str> {
+        let sign = self.sign.as_ref().map(Sign::values);
+        let encrypt = self.encrypt.as_ref().map(EncryptField::values);
+        sign.into_iter()
+            .chain(encrypt)
+            .flat_map(values::Values::given)
+    }
+
     /// Whether messages can be signed.
     pub const fn signs(&self) -> bool {
         self.sign.is_some()
@@ -445,7 +454,7 @@ impl Unproven {
         ] {
             if there && !found {
                 let message = format!(
-                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]"
+                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]: add a [[vectors]] with a message and what comes of it, from the platform's documentation or made with another tool"
                 );
                 return Err(SchemeError::new(
                     scheme.line,

@@ -139,6 +139,15 @@ impl Expression {
         found
     }
 
+    /// Every source of which nothing is left out.
+    pub(super) fn whole_sources(&self) -> Vec<&Source> {
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            segment.whole_sources(&mut found);
+        }
+        found
+    }
+
     pub(super) fn evaluate(&self, context: Context<'_>) -> Result<Text, EvaluationError> {
         let mut text = Text {
             omitted: true,
@@ -304,6 +313,19 @@ impl Segment {
             Kind::Literal(_) => {}
             Kind::Source(source) => found.push(source),
             Kind::Group(inner) => inner.iter().for_each(|segment| segment.sources(found)),
+        }
+    }
+
+    fn whole_sources<'s>(&'s self, found: &mut Vec<&'s Source>) {
+        if self.then.iter().any(Function::leaves_out) {
+            return;
+        }
+        match &self.kind {
+            Kind::Literal(_) => {}
+            Kind::Source(source) => found.push(source),
+            Kind::Group(inner) => inner
+                .iter()
+                .for_each(|segment| segment.whole_sources(found)),
         }
     }
 

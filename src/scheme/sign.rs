@@ -139,6 +139,10 @@ impl Sign {
         })
     }
 
+    pub(super) const fn values(&self) -> &Values {
+        &self.values
+    }
+
     pub(super) fn prepare<'a>(
         &'a self,
         message: &'a Message<'a>,

@@ -6,7 +6,7 @@ use crate::scheme::{
     declared::{Declared, Here, own_name},
     document::{Item, SchemeError},
     expression::{Expression, Step},
-    fault::EvaluationError,
+    fault::{EvaluationError, Fault},
     message::{Bindings, Message},
     source::Given,
     time::{Offset, TimeFormat, UnixMilliseconds, time_format, time_offset},
@@ -80,6 +80,12 @@ impl Values {
                     expression.bytes(Given::new(bindings, &values).with(message))?
                 }
                 (Value::Now { .. } | Value::Uuid | Value::Random { .. }, Some(given)) => {
+                    let wrong = |fault| EvaluationError {
+                        at: format!("{}.{name}", self.at),
+                        rule: value.rule(),
+                        fault,
+                    };
+                    value.check(given).map_err(wrong)?;
                     given.clone()
                 }
                 (
@@ -104,6 +110,14 @@ impl Values {
             values.insert(name.clone(), made);
         }
         Ok(values)
+    }
+
+    /// The names of those that may be given instead of made.
+    pub(super) fn given(&self) -> impl Iterator<Item = &str> {
+        let values = self.values.iter();
+        values
+            .filter(|(_, value)| !matches!(value, Value::Expression(_)))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Each value with its rule, those of secrets left out.
@@ -164,6 +178,24 @@ impl Value {
         }
     }
 
+    /// Whether a value that is given could have been made so.
+    fn check(&self, given: &[u8]) -> Result<(), Fault> {
+        match self {
+            Self::Now { format, offset, .. } => match format.read(given, *offset) {
+                Some(_) => Ok(()),
+                None => Err(Fault::Time(format.name())),
+            },
+            Self::Uuid | Self::Random { .. } => {
+                let plain = given.iter().all(u8::is_ascii_graphic);
+                match plain && (1..=MAX_GIVEN).contains(&given.len()) {
+                    true => Ok(()),
+                    false => Err(Fault::Encoding("1 to 256 printable ASCII characters")),
+                }
+            }
+            Self::Expression(_) => Ok(()),
+        }
+    }
+
     fn rule(&self) -> String {
         match self {
             Self::Now { format, .. } => format!("now as {}", format.name()),
@@ -186,3 +218,6 @@ impl Alphabet {
         (0..length).map(|_| character()).collect()
     }
 }
+
+/// The longest nonce or request id that may be given, in bytes.
+const MAX_GIVEN: usize = 256;
