@@ -10,8 +10,8 @@ use crate::{
     key::Custody,
     pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token},
     policy::{KeyPattern, Policy},
-    server::{open_tokens, stop_tokens, wait_for_tokens},
-    signer::Signer,
+    server::{open_tokens, stop_tokens, system_clock, wait_for_tokens},
+    signer::{ReplayMemory, Signer},
     tls::Endpoint,
 };
 
@@ -140,7 +140,13 @@ impl Report {
             report.error("tls", error.to_string());
         }
         let tokens = open_tokens(&config, executable);
-        let signer = Signer::new(tokens, config.policy, config.partners);
+        let signer = Signer::new(
+            tokens,
+            config.policy,
+            config.partners,
+            system_clock(),
+            ReplayMemory::none(),
+        );
         wait_for_tokens(&signer, PATIENCE).await;
         for (index, token) in signer.tokens().iter().enumerate() {
             let module = config.tokens[index].module.display().to_string();

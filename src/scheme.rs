@@ -44,6 +44,7 @@ mod document;
 mod encoding;
 mod examination;
 mod expression;
+mod family;
 mod fault;
 mod field;
 mod fields;
@@ -57,6 +58,7 @@ mod proof;
 mod sealing;
 mod sign;
 mod source;
+mod structured;
 mod test_key;
 mod time;
 mod values;
@@ -278,6 +280,15 @@ impl Scheme {
     /// Which attacks it is proof against besides forgery; `None` if it verifies nothing.
     pub fn protections(&self) -> Option<Protections> {
         self.verify.as_ref().map(Verify::protections)
+    }
+
+    /// The names of the values that a caller may give instead of having them made.
+    pub fn given_values(&self) -> impl Iterator<Item = &str> {
+        let sign = self.sign.as_ref().map(Sign::values);
+        let encrypt = self.encrypt.as_ref().map(EncryptField::values);
+        sign.into_iter()
+            .chain(encrypt)
+            .flat_map(values::Values::given)
     }
 
     /// Whether messages can be signed.

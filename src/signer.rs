@@ -26,24 +26,36 @@ use crate::{
     policy::{Denied, Operation, Permit, Policy},
 };
 
+pub use clock::Clock;
 pub use error::Error;
+pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
 pub use partners::{ACCESS_TOKENS, NotReady};
+pub use platform::{
+    Dealing, Decision, DecryptedField, EncryptedField, ExplainedString, Explanation, Holder,
+    Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
+    missing_or_wrong,
+};
 
 mod certificate_request;
+mod clock;
 mod error;
+mod import;
 mod keys;
 mod long;
 mod message;
 mod partners;
+mod platform;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
     partners: ArcSwap<Partners>,
+    clock: Clock,
+    replay: ReplayMemory,
     denials: AtomicU64,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
@@ -116,12 +128,20 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens, this policy and these partners.
-    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy, partners: Partners) -> Self {
+    /// With these tokens, this policy, these partners, this clock, and this memory of messages.
+    pub fn new(
+        tokens: Vec<Arc<Token>>,
+        policy: Policy,
+        partners: Partners,
+        clock: Clock,
+        replay: ReplayMemory,
+    ) -> Self {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
             partners: ArcSwap::from_pointee(partners),
+            clock,
+            replay,
             denials: AtomicU64::new(0),
             creating: Mutex::default(),
         }
@@ -462,6 +482,7 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         }
         Operation::Get
         | Operation::Create
+        | Operation::Import
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

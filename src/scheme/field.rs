@@ -76,6 +76,10 @@ impl EncryptField {
         self.encode.iter().map(|one| one.shown.as_str()).collect()
     }
 
+    pub(super) const fn values(&self) -> &Values {
+        &self.values
+    }
+
     pub(super) fn draft(
         &self,
         bindings: &Bindings,

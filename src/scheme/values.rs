@@ -6,7 +6,7 @@ use crate::scheme::{
     declared::{Declared, Here, own_name},
     document::{Item, SchemeError},
     expression::{Expression, Step},
-    fault::EvaluationError,
+    fault::{EvaluationError, Fault},
     message::{Bindings, Message},
     source::Given,
     time::{Offset, TimeFormat, UnixMilliseconds, time_format, time_offset},
@@ -25,9 +25,17 @@ pub(super) type Made = BTreeMap<String, Vec<u8>>;
 
 #[derive(Clone, Debug)]
 enum Value {
-    Now { format: TimeFormat, offset: Offset },
+    Now {
+        format: TimeFormat,
+        offset: Offset,
+        /// How far in the future, in milliseconds.
+        later: u64,
+    },
     Uuid,
-    Random { length: usize, alphabet: Alphabet },
+    Random {
+        length: usize,
+        alphabet: Alphabet,
+    },
     Expression(Expression),
 }
 
@@ -72,9 +80,25 @@ impl Values {
                     expression.bytes(Given::new(bindings, &values).with(message))?
                 }
                 (Value::Now { .. } | Value::Uuid | Value::Random { .. }, Some(given)) => {
+                    let wrong = |fault| EvaluationError {
+                        at: format!("{}.{name}", self.at),
+                        rule: value.rule(),
+                        fault,
+                    };
+                    value.check(given).map_err(wrong)?;
                     given.clone()
                 }
-                (Value::Now { format, offset }, None) => format.write(now, *offset).into_bytes(),
+                (
+                    Value::Now {
+                        format,
+                        offset,
+                        later,
+                    },
+                    None,
+                ) => {
+                    let time = UnixMilliseconds(now.0.saturating_add(*later));
+                    format.write(time, *offset).into_bytes()
+                }
                 (Value::Uuid, None) => {
                     let mut bytes = [0; 16];
                     random(&mut bytes);
@@ -86,6 +110,14 @@ impl Values {
             values.insert(name.clone(), made);
         }
         Ok(values)
+    }
+
+    /// The names of those that may be given instead of made.
+    pub(super) fn given(&self) -> impl Iterator<Item = &str> {
+        let values = self.values.iter();
+        values
+            .filter(|(_, value)| !matches!(value, Value::Expression(_)))
+            .map(|(name, _)| name.as_str())
     }
 
     /// Each value with its rule, those of secrets left out.
@@ -111,8 +143,14 @@ impl Value {
         if let Some(now) = entries.maybe("now") {
             let format = time_format(&now)?;
             let offset = time_offset(entries.maybe("offset"), format)?;
+            let later = entries.maybe("plus_seconds");
+            let later = later.map_or(Ok(0), |item| item.number(1..86_401))? * 1000;
             entries.end()?;
-            Ok(Self::Now { format, offset })
+            Ok(Self::Now {
+                format,
+                offset,
+                later,
+            })
         } else if let Some(uuid) = entries.maybe("uuid") {
             entries.end()?;
             match uuid.boolean()? {
@@ -140,6 +178,24 @@ impl Value {
         }
     }
 
+    /// Whether a value that is given could have been made so.
+    fn check(&self, given: &[u8]) -> Result<(), Fault> {
+        match self {
+            Self::Now { format, offset } => match format.read(given, *offset) {
+                Some(_) => Ok(()),
+                None => Err(Fault::Time(format.name())),
+            },
+            Self::Uuid | Self::Random { .. } => {
+                let plain = given.iter().all(u8::is_ascii_graphic);
+                match plain && (1..=MAX_GIVEN).contains(&given.len()) {
+                    true => Ok(()),
+                    false => Err(Fault::Encoding("1 to 256 printable ASCII characters")),
+                }
+            }
+            Self::Expression(_) => Ok(()),
+        }
+    }
+
     fn rule(&self) -> String {
         match self {
             Self::Now { format, .. } => format!("now as {}", format.name()),
@@ -162,3 +218,6 @@ impl Alphabet {
         (0..length).map(|_| character()).collect()
     }
 }
+
+/// The longest nonce or request id that may be given, in bytes.
+const MAX_GIVEN: usize = 256;

@@ -22,7 +22,7 @@ pub use explain::{ExplainedString, Explanation};
 pub use fields::{DecryptedField, EncryptedField};
 pub use replay::ReplayMemory;
 pub use sign::SignedMessage;
-pub use verify::{Decision, Protection, Verification};
+pub use verify::{Decision, Protection, Verification, missing_or_wrong};
 
 mod access_token;
 mod error;
@@ -43,13 +43,13 @@ pub struct Dealing {
     /// By which rules; `None` if just one of the partner's schemes can be meant.
     pub scheme: Option<SchemeName>,
     /// What the scheme asks of the caller.
-    pub inputs: Texts,
+    pub inputs: Named,
     /// To sign: values that the scheme would make, given instead. To verify an answer: those of its request.
-    pub values: Texts,
+    pub values: Named,
 }
 
-/// Texts by their names.
-pub type Texts = BTreeMap<String, String>;
+/// Texts, or bytes, by their names.
+pub type Named = BTreeMap<String, Vec<u8>>;
 
 /// A key that did something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,25 +94,26 @@ impl Signer {
             chosen.map(|assignment| assignment.name().clone())
         });
         let policy = self.policy.load();
-        let ask = |scheme: &SchemeName| {
-            policy.authorize_partner(&call.identity, &dealing.partner, scheme, operation)
-        };
-        let verdict = match (&dealing.scheme, &choice) {
-            (Some(scheme), _) | (None, Some(Ok(scheme))) => ask(scheme),
+        let named = dealing.scheme.as_ref();
+        let permit = match named.or(choice.as_ref().and_then(|choice| choice.as_ref().ok())) {
+            Some(scheme) => Some(self.authorized(policy.authorize_partner(
+                &call.identity,
+                &dealing.partner,
+                scheme,
+                operation,
+            ))?),
             // Whoever may do this by no scheme does not learn whether there is such a partner.
-            (None, Some(Err(_)) | None) => {
-                let mut verdicts = partners.schemes().map(|scheme| ask(scheme.name()));
-                let first = verdicts.next().ok_or(PlatformError::NoScheme)?;
-                first.or_else(|denied| verdicts.find_map(Result::ok).ok_or(denied))
+            None => {
+                let sight = policy.authorize_sight(&call.identity, &dealing.partner, operation);
+                drop(self.authorized(sight)?);
+                None
             }
         };
-        let permit = self.authorized(verdict)?;
-        let partner =
-            partner.ok_or_else(|| PlatformError::NoSuchPartner(dealing.partner.clone()))?;
-        let scheme = choice
-            .transpose()
-            .map_err(PlatformError::Choice)?
-            .ok_or_else(|| PlatformError::NoSuchPartner(dealing.partner.clone()))?;
+        let (Some(partner), Some(choice)) = (partner, choice) else {
+            return Err(PlatformError::NoSuchPartner(dealing.partner.clone()).into());
+        };
+        let scheme = choice.map_err(PlatformError::Choice)?;
+        let permit = permit.expect("a scheme that is chosen was asked for");
         let admitted = Admitted {
             partner: Arc::clone(partner),
             scheme,
@@ -123,7 +124,7 @@ impl Signer {
     }
 
     /// What the scheme is told beside the message. The primary versions of keys of ours stand for them.
-    fn bindings(&self, admitted: &Admitted, inputs: &Texts, values: &Texts) -> Bindings {
+    fn bindings(&self, admitted: &Admitted, inputs: &Named, values: &Named) -> Bindings {
         let assignment = admitted.assignment();
         let mut keys = BTreeMap::new();
         for (role, key) in assignment.keys() {
@@ -150,14 +151,20 @@ impl Signer {
         }
         Bindings {
             constants: assignment.constants().clone(),
-            inputs: bytes(inputs),
-            values: bytes(values),
+            inputs: inputs.clone(),
+            values: values.clone(),
             keys,
+            window_seconds: assignment.window(),
         }
     }
 
     /// The key of ours in this role, which must be one for this algorithm.
-    fn playing(&self, admitted: &Admitted, role: &str, algorithm: Algorithm) -> Result<Found, Error> {
+    fn playing(
+        &self,
+        admitted: &Admitted,
+        role: &str,
+        algorithm: Algorithm,
+    ) -> Result<Found, Error> {
         let Some(RoleKey::Token(key)) = admitted.assignment().key(role) else {
             return Err(PlatformError::NoTokenKey(role.to_owned()).into());
         };
@@ -181,7 +188,7 @@ impl Admitted {
     }
 
     /// A name that the scheme does not know is a mistake, and not one to be silent about.
-    fn check_inputs(&self, inputs: &Texts) -> Result<(), PlatformError> {
+    fn check_inputs(&self, inputs: &Named) -> Result<(), PlatformError> {
         let unknown = inputs
             .keys()
             .find(|name| !self.scheme().inputs().any(|(known, _)| known == *name));
@@ -190,7 +197,11 @@ impl Admitted {
             Some(name) => Err(PlatformError::UnknownInput {
                 scheme: self.scheme.clone(),
                 name: shown(name),
-                known: self.scheme().inputs().map(|(name, _)| name.to_owned()).collect(),
+                known: self
+                    .scheme()
+                    .inputs()
+                    .map(|(name, _)| name.to_owned())
+                    .collect(),
             }),
         }
     }
@@ -217,11 +228,6 @@ impl KeyUsed {
 /// Random bytes of the system; says whether there were any each time.
 fn system_random(failed: &mut bool) -> impl FnMut(&mut [u8]) + '_ {
     |bytes| *failed |= aws_lc_rs::rand::fill(bytes).is_err()
-}
-
-fn bytes(texts: &Texts) -> BTreeMap<String, Vec<u8>> {
-    let pair = |(name, text): (&String, &String)| (name.clone(), text.clone().into_bytes());
-    texts.iter().map(pair).collect()
 }
 
 /// Enough of a text of the caller to recognise it by.

@@ -51,7 +51,10 @@ pub(super) fn response<'a>(
         .ok_or_else(|| {
             invalid(
                 "HTTP_STATUS_INVALID",
-                format!("`status_code` is {}; expected 100 to 599", asked.status_code),
+                format!(
+                    "`status_code` is {}; expected 100 to 599",
+                    asked.status_code
+                ),
             )
         })?;
     Ok(Message {
@@ -101,7 +104,9 @@ fn line(asked: &v1::HttpRequest) -> Result<Message<'_>, Status> {
     if method.len() > MAX_METHOD || !method.bytes().all(is_token) {
         return Err(invalid(
             "HTTP_METHOD_INVALID",
-            format!("`method` is no method (RFC 9110 section 9.1): expected at most {MAX_METHOD} token characters, such as POST"),
+            format!(
+                "`method` is no method (RFC 9110 section 9.1): expected at most {MAX_METHOD} token characters, such as POST"
+            ),
         ));
     }
     let target = Target::of(&asked.url)
@@ -144,7 +149,10 @@ fn header(asked: &v1::HttpHeader) -> Result<Header<'_>, Status> {
         ));
     }
     // RFC 9110 section 5.5: a line end or NUL in a value would be another header, or the end of one.
-    if value.bytes().any(|byte| byte != b'\t' && byte.is_ascii_control()) {
+    if value
+        .bytes()
+        .any(|byte| byte != b'\t' && byte.is_ascii_control())
+    {
         return wrong(format!(
             "the value of {name} has control characters in it, such as a line end"
         ));
@@ -162,7 +170,10 @@ fn body(asked: &[u8]) -> Result<Cow<'_, [u8]>, Status> {
         return Err(status(
             tonic::Code::InvalidArgument,
             "BODY_TOO_LARGE",
-            format!("the body has {} bytes; expected at most {MAX_BODY}", asked.len()),
+            format!(
+                "the body has {} bytes; expected at most {MAX_BODY}",
+                asked.len()
+            ),
             [("limit", MAX_BODY.to_string())],
         ));
     }
@@ -185,9 +196,15 @@ impl<'a> Target<'a> {
             return Ok(Self::default());
         }
         if url.len() > MAX_URL {
-            return Err(format!("it has {} bytes; expected at most {MAX_URL}", url.len()));
+            return Err(format!(
+                "it has {} bytes; expected at most {MAX_URL}",
+                url.len()
+            ));
         }
-        if url.bytes().any(|byte| byte == b' ' || byte.is_ascii_control()) {
+        if url
+            .bytes()
+            .any(|byte| byte == b' ' || byte.is_ascii_control())
+        {
             return Err("a space or control character is in it; percent-encode it".to_owned());
         }
         if url.contains('#') {
@@ -200,7 +217,10 @@ impl<'a> Target<'a> {
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(expected.to_owned());
         };
-        if !["http", "https"].iter().any(|one| one.eq_ignore_ascii_case(scheme)) {
+        if !["http", "https"]
+            .iter()
+            .any(|one| one.eq_ignore_ascii_case(scheme))
+        {
             return Err(expected.to_owned());
         }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -247,7 +267,20 @@ const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
@@ -283,15 +316,43 @@ mod tests {
 
     #[test]
     fn a_url_is_split_where_it_is_and_no_byte_of_it_changes() {
-        type Parts<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>, Option<&'a str>);
+        type Parts<'a> = (
+            Option<&'a str>,
+            Option<&'a str>,
+            Option<&'a str>,
+            Option<&'a str>,
+        );
         let cases: [(&str, Parts<'_>); 8] = [
-            ("/v1/pay?b=%2F&a=1,2", (None, None, Some("/v1/pay"), Some("b=%2F&a=1,2"))),
-            ("https://api.example.com:8443/a%20b?", (Some("https"), Some("api.example.com:8443"), Some("/a%20b"), Some(""))),
-            ("https://example.com", (Some("https"), Some("example.com"), Some("/"), None)),
-            ("http://example.com?x=1", (Some("http"), Some("example.com"), Some("/"), Some("x=1"))),
-            ("//double//slash", (None, None, Some("//double//slash"), None)),
+            (
+                "/v1/pay?b=%2F&a=1,2",
+                (None, None, Some("/v1/pay"), Some("b=%2F&a=1,2")),
+            ),
+            (
+                "https://api.example.com:8443/a%20b?",
+                (
+                    Some("https"),
+                    Some("api.example.com:8443"),
+                    Some("/a%20b"),
+                    Some(""),
+                ),
+            ),
+            (
+                "https://example.com",
+                (Some("https"), Some("example.com"), Some("/"), None),
+            ),
+            (
+                "http://example.com?x=1",
+                (Some("http"), Some("example.com"), Some("/"), Some("x=1")),
+            ),
+            (
+                "//double//slash",
+                (None, None, Some("//double//slash"), None),
+            ),
             ("/a?b=c?d=/e", (None, None, Some("/a"), Some("b=c?d=/e"))),
-            ("https://[::1]:80/@x", (Some("https"), Some("[::1]:80"), Some("/@x"), None)),
+            (
+                "https://[::1]:80/@x",
+                (Some("https"), Some("[::1]:80"), Some("/@x"), None),
+            ),
             ("", (None, None, None, None)),
         ];
         for (url, parts) in cases {
@@ -309,45 +370,136 @@ mod tests {
 
     #[test]
     fn what_is_no_url_method_header_or_status_has_its_reason() {
-        for url in ["pay", "*", "ftp://h/", "https:///p", "https://u@h/", "/a b", "/a#b", "/a\r\nX: 1", "https://", "://h/"] {
+        for url in [
+            "pay",
+            "*",
+            "ftp://h/",
+            "https:///p",
+            "https://u@h/",
+            "/a b",
+            "/a#b",
+            "/a\r\nX: 1",
+            "https://",
+            "://h/",
+        ] {
             let asked = asked(url);
-            assert_eq!(reason(request(Some(&asked)).err().unwrap()), "HTTP_URL_INVALID", "{url:?}");
+            assert_eq!(
+                reason(request(Some(&asked)).err().unwrap()),
+                "HTTP_URL_INVALID",
+                "{url:?}"
+            );
         }
         for method in ["PO ST", "GET\n", "ä", &"A".repeat(33)] {
-            let asked = v1::HttpRequest { method: method.to_owned(), ..asked("/") };
-            assert_eq!(reason(request(Some(&asked)).err().unwrap()), "HTTP_METHOD_INVALID");
+            let asked = v1::HttpRequest {
+                method: method.to_owned(),
+                ..asked("/")
+            };
+            assert_eq!(
+                reason(request(Some(&asked)).err().unwrap()),
+                "HTTP_METHOD_INVALID"
+            );
         }
-        for (name, value) in [("", "v"), ("a b", "v"), ("a:", "v"), ("é", "v"), ("a", "v\r\nb: c"), ("a", "\0"), ("a", " v"), ("a", "v\t")] {
-            let header = v1::HttpHeader { name: name.to_owned(), value: value.to_owned() };
-            let asked = v1::HttpRequest { headers: vec![header], ..asked("/") };
-            assert_eq!(reason(request(Some(&asked)).err().unwrap()), "HTTP_HEADER_INVALID", "{name:?} {value:?}");
+        for (name, value) in [
+            ("", "v"),
+            ("a b", "v"),
+            ("a:", "v"),
+            ("é", "v"),
+            ("a", "v\r\nb: c"),
+            ("a", "\0"),
+            ("a", " v"),
+            ("a", "v\t"),
+        ] {
+            let header = v1::HttpHeader {
+                name: name.to_owned(),
+                value: value.to_owned(),
+            };
+            let asked = v1::HttpRequest {
+                headers: vec![header],
+                ..asked("/")
+            };
+            assert_eq!(
+                reason(request(Some(&asked)).err().unwrap()),
+                "HTTP_HEADER_INVALID",
+                "{name:?} {value:?}"
+            );
         }
-        let many = v1::HttpRequest { headers: vec![v1::HttpHeader { name: "a".to_owned(), value: String::new() }; 257], ..asked("/") };
-        assert_eq!(reason(request(Some(&many)).err().unwrap()), "TOO_MANY_HEADERS");
+        let many = v1::HttpRequest {
+            headers: vec![
+                v1::HttpHeader {
+                    name: "a".to_owned(),
+                    value: String::new()
+                };
+                257
+            ],
+            ..asked("/")
+        };
+        assert_eq!(
+            reason(request(Some(&many)).err().unwrap()),
+            "TOO_MANY_HEADERS"
+        );
         for status_code in [-1, 0, 99, 600, i32::MAX] {
-            let asked = v1::HttpResponse { status_code, ..v1::HttpResponse::default() };
-            assert_eq!(reason(response(Some(&asked), None).err().unwrap()), "HTTP_STATUS_INVALID");
+            let asked = v1::HttpResponse {
+                status_code,
+                ..v1::HttpResponse::default()
+            };
+            assert_eq!(
+                reason(response(Some(&asked), None).err().unwrap()),
+                "HTTP_STATUS_INVALID"
+            );
         }
-        let large = v1::HttpRequest { body: vec![0; MAX_BODY + 1].into(), ..asked("/") };
-        assert_eq!(reason(request(Some(&large)).err().unwrap()), "BODY_TOO_LARGE");
+        let large = v1::HttpRequest {
+            body: vec![0; MAX_BODY + 1].into(),
+            ..asked("/")
+        };
+        assert_eq!(
+            reason(request(Some(&large)).err().unwrap()),
+            "BODY_TOO_LARGE"
+        );
         assert_eq!(reason(request(None).err().unwrap()), "HTTP_MESSAGE_MISSING");
-        assert_eq!(reason(response(None, None).err().unwrap()), "HTTP_MESSAGE_MISSING");
+        assert_eq!(
+            reason(response(None, None).err().unwrap()),
+            "HTTP_MESSAGE_MISSING"
+        );
     }
 
     #[test]
     fn a_response_has_the_request_line_of_what_it_answers_and_nothing_else_of_it() {
-        let header = |name: &str| v1::HttpHeader { name: name.to_owned(), value: "1".to_owned() };
-        let answered = v1::HttpRequest { headers: vec![header("X-Theirs")], body: "theirs".into(), ..asked("/a?b") };
-        let asked = v1::HttpResponse { status_code: 200, headers: vec![header("X-Ours")], body: "ours".into() };
+        let header = |name: &str| v1::HttpHeader {
+            name: name.to_owned(),
+            value: "1".to_owned(),
+        };
+        let answered = v1::HttpRequest {
+            headers: vec![header("X-Theirs")],
+            body: "theirs".into(),
+            ..asked("/a?b")
+        };
+        let asked = v1::HttpResponse {
+            status_code: 200,
+            headers: vec![header("X-Ours")],
+            body: "ours".into(),
+        };
         let message = response(Some(&asked), Some(&answered)).unwrap();
-        assert_eq!((message.method.as_deref(), message.path.as_deref(), message.query.as_deref()), (Some("POST"), Some("/a"), Some("b")));
-        assert_eq!((message.status, &*message.body, message.headers.len()), (Some(200), &b"ours"[..], 1));
+        assert_eq!(
+            (
+                message.method.as_deref(),
+                message.path.as_deref(),
+                message.query.as_deref()
+            ),
+            (Some("POST"), Some("/a"), Some("b"))
+        );
+        assert_eq!(
+            (message.status, &*message.body, message.headers.len()),
+            (Some(200), &b"ours"[..], 1)
+        );
         assert_eq!(&message.headers[0].0, "X-Ours");
     }
 
     #[test]
     fn what_is_set_replaces_headers_of_its_name_and_goes_behind_the_others() {
-        let header = |name: &str, value: &str| v1::HttpHeader { name: name.to_owned(), value: value.to_owned() };
+        let header = |name: &str, value: &str| v1::HttpHeader {
+            name: name.to_owned(),
+            value: value.to_owned(),
+        };
         let asked = v1::HttpRequest {
             headers: vec![header("x-sign", "old"), header("Accept", "*/*")],
             ..asked("https://h/p?a=1")
@@ -361,7 +513,10 @@ mod tests {
         };
         let sent = signed_request(asked, &mut signed);
         assert_eq!(sent.url, "https://h/p?a=1&sign=2");
-        assert_eq!(sent.headers, [header("Accept", "*/*"), header("X-Sign", "new")]);
+        assert_eq!(
+            sent.headers,
+            [header("Accept", "*/*"), header("X-Sign", "new")]
+        );
         assert_eq!(&*sent.body, b"{}");
     }
 

@@ -16,9 +16,11 @@ pub enum PlatformError {
     /// There is not one scheme that is meant.
     #[error(transparent)]
     Choice(#[from] ChoiceError),
-    /// There is no scheme at all.
-    #[error("there is no scheme in force")]
-    NoScheme,
+    /// A scheme whose messages bring access tokens, and the partner's file says of none that we issue.
+    #[error(
+        "the partner's file has no access_tokens, or their key makes no MACs; say there which key they are made with"
+    )]
+    NoAccessTokens,
     /// The scheme does not do this.
     #[error("the scheme {scheme} has no [{part}]")]
     NoPart {

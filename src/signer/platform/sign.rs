@@ -2,10 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{Admitted, Dealing, KeyUsed, PlatformError, mac, system_random};
+use super::{Admitted, Dealing, KeyUsed, PlatformError, shown, system_random};
 use crate::{
-    jose::jwe::PublicRecipient,
-    partner::RoleKey,
     policy::Operation,
     scheme::{Act, Message, SchemeName, Sealing, Signed, Signing},
     signer::{Call, Error, Signer},
@@ -40,14 +38,19 @@ impl Signer {
         let mut failed = false;
         let prepared = admitted
             .scheme()
-            .prepare(message, &bindings, self.clock.now(), &mut system_random(&mut failed))
+            .prepare(
+                message,
+                &bindings,
+                self.clock.now(),
+                &mut system_random(&mut failed),
+            )
             .map_err(PlatformError::from)?;
         if failed {
             return Err(PlatformError::NoRandom.into());
         }
         let jwe = match prepared.sealing() {
             None => None,
-            Some(sealing) => Some(self.sealed_to(&admitted, sealing)?),
+            Some(sealing) => Some(Self::sealed_to(&admitted, sealing)?),
         };
         let draft = prepared
             .draft(jwe.as_deref())
@@ -59,11 +62,15 @@ impl Signer {
                 (raw, Some(key))
             }
         };
-        let signed = draft.finish(&raw).map_err(PlatformError::Message)?;
+        let mut signed = draft.finish(&raw).map_err(PlatformError::Message)?;
+        let scheme = admitted.scheme();
+        // Only what can be given again: the others follow from these.
+        let given = |name: &String| scheme.given_values().any(|given| given == name);
+        signed.values.retain(|name, _| given(name));
         Ok(SignedMessage {
             signed,
             key,
-            scheme: admitted.scheme,
+            scheme: admitted.scheme.clone(),
         })
     }
 
@@ -79,7 +86,7 @@ impl Signer {
         let facts = found.key.primary();
         let permit = admitted
             .permit
-            .for_key(facts.version.clone(), Operation::Sign, algorithm);
+            .for_key(&facts.version, Operation::Sign, algorithm);
         let raw = match signing.string.bytes() {
             Some(string) => {
                 let input: Bytes = match algorithm.prehash() {
@@ -88,34 +95,34 @@ impl Signer {
                 };
                 found.token.sign(permit, input, call.deadline).await?
             }
-            None => self.mac_with_secret(call, admitted, &found, permit, signing.string).await?,
+            None => {
+                self.mac_with_secret(call, admitted, &found, permit, signing.string)
+                    .await?
+            }
         };
         let key = KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
         Ok((raw, key))
     }
 
     /// Encrypts to the partner: to the first of its keys.
-    pub(super) fn sealed_to(
-        &self,
-        admitted: &Admitted,
-        sealing: &Sealing,
-    ) -> Result<String, Error> {
-        match admitted.assignment().key(&sealing.key_role) {
-            Some(RoleKey::Public(keys)) if !keys.is_empty() => {
-                Ok(sealing.to(&keys[0].key).map_err(PlatformError::from)?)
-            }
-            _ => Err(PlatformError::NotSupported(
-                "the scheme encrypts with a key that is not the partner's public key",
-            )
-            .into()),
-        }
+    pub(super) fn sealed_to(admitted: &Admitted, sealing: &Sealing) -> Result<String, Error> {
+        let key = admitted.public_key(&sealing.key_role)?;
+        Ok(sealing.to(&key.key).map_err(PlatformError::from)?)
     }
 }
 
 impl Admitted {
     /// Values are given to send a message again; a name that the scheme does not know would change nothing.
     pub(super) fn check_values(&self, dealing: &Dealing) -> Result<(), PlatformError> {
-        Ok(())
+        let known: Vec<_> = self.scheme().given_values().map(str::to_owned).collect();
+        match dealing.values.keys().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(PlatformError::UnknownValue {
+                scheme: self.scheme.clone(),
+                name: shown(name),
+                known,
+            }),
+        }
     }
 }
 
