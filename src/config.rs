@@ -47,6 +47,8 @@ pub struct Config {
     pub store: store::Config,
     /// How many callbacks are remembered.
     pub replay: store::ReplayConfig,
+    /// For how long request ids are remembered.
+    pub idempotency: store::IdempotencyConfig,
 }
 
 /// `[server]`.
@@ -123,6 +125,8 @@ struct File {
     store: store::Config,
     #[serde(default)]
     replay: store::ReplayConfig,
+    #[serde(default)]
+    idempotency: store::IdempotencyConfig,
 }
 
 impl Config {
@@ -193,6 +197,7 @@ impl Config {
         Ok(Self {
             store: file.store.resolved(&state_directory, &base),
             replay: file.replay,
+            idempotency: file.idempotency,
             state_directory,
             policy_file,
             policy,
