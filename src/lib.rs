@@ -38,7 +38,7 @@
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key pkcs11 policy
 //! tls        -> identity
-//! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
+//! grpc       -> algorithm identity jose key pkcs11 policy proto signer store tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
 //! config     -> admin algorithm grpc key pkcs11 policy store telemetry tls

@@ -1,6 +1,7 @@
 //! The store: what it promises, on SQLite and on PostgreSQL alike.
 
 mod idempotency;
+mod killed;
 mod lifecycle;
 mod place;
 mod postgres;

@@ -118,9 +118,11 @@ on_both! {
         assert_eq!(store.purge(at(86_400)).await, Ok(1200));
     }
 
-    /// 100,000 calls of 64 callers through two daemons.
+    /// Calls of 64 callers through two daemons.
     async fn of_many_who_ask_the_same_one_is_told_to_do_it(place) {
         let stores = [place.open().await, place.open().await];
+        // Two processes at one file are not what it is for.
+        let calls: u64 = if place.server.is_some() { 100_000 } else { 10_000 };
         let done = Arc::new(Mutex::new(HashMap::<u64, Vec<u8>>::new()));
         let mut tasks = tokio::task::JoinSet::new();
         let next = Arc::new(std::sync::atomic::AtomicU64::new(0));
@@ -131,7 +133,7 @@ on_both! {
                 let mut new = 0_u64;
                 loop {
                     let call = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if call >= CALLS {
+                    if call >= calls {
                         return new;
                     }
                     // Neighbouring calls are about the same request.
@@ -156,8 +158,6 @@ on_both! {
             });
         }
         let new: u64 = tasks.join_all().await.into_iter().sum();
-        assert_eq!(new, CALLS.div_ceil(64));
+        assert_eq!(new, calls.div_ceil(64));
     }
 }
-
-const CALLS: u64 = 100_000;

@@ -137,9 +137,7 @@ fn command(name: &str) -> Command {
         Some(user) => {
             let mut command = Command::new("setpriv");
             command.args([format!("--reuid={user}"), "--regid=65534".to_owned()]);
-            command
-                .args(["--clear-groups", "--"])
-                .arg(program);
+            command.args(["--clear-groups", "--"]).arg(program);
             command
         }
         None => Command::new(program),
