@@ -39,11 +39,11 @@
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme
 //! tls        -> identity
 //! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
-//! admin      -> grpc key pkcs11 policy signer tls
+//! admin      -> grpc key partner pkcs11 policy signer tls
 //! client     -> proto
 //! config     -> admin algorithm grpc key partner pkcs11 policy scheme telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
-//! check      -> algorithm config key pkcs11 policy server signer tls
+//! check      -> algorithm config key partner pkcs11 policy scheme server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
 //! chancery   -> algorithm client identity key partner policy proto scheme wire
@@ -59,9 +59,11 @@
 //! tonic_types      grpc client
 //! tonic_prost      proto
 //! prost            grpc proto wire
-//! prost_types      grpc wire
+//! prost_types      grpc wire chancery
 //! rustls           tls client
-//! tokio_rustls     tls
+//! tokio_rustls     tls client
+//! hyper            client
+//! hyper_util       client
 //! x509_parser      identity
 //! rcgen            signer dev
 //! josekit          jose

@@ -25,6 +25,8 @@ pub struct NotReady {
     pub role: String,
     /// Which key.
     pub key: KeyName,
+    /// Whether no token has it; else it is there, and is another than it must be.
+    pub missing: bool,
     /// What is wrong, and what to do.
     pub why: String,
 }
@@ -129,38 +131,58 @@ impl Signer {
         let Some((key, algorithm)) = wanted else {
             return Ok(());
         };
-        self.can_play(key, algorithm).map_err(|why| NotReady {
-            partner: partner.name().clone(),
-            scheme: assignment.name().clone(),
-            role: role.to_owned(),
-            key: key.clone(),
-            why,
-        })
+        self.can_play(key, algorithm)
+            .map_err(|(missing, why)| NotReady {
+                partner: partner.name().clone(),
+                scheme: assignment.name().clone(),
+                role: role.to_owned(),
+                key: key.clone(),
+                missing,
+                why,
+            })
+    }
+
+    /// Every key of every partner that can't play its part.
+    pub fn not_ready(&self) -> Vec<NotReady> {
+        let mut not_ready = Vec::new();
+        for partner in self.partners().iter() {
+            for (_, assignment) in partner.schemes() {
+                let roles = assignment.keys().keys().map(String::as_str);
+                for role in roles.chain([ACCESS_TOKENS]) {
+                    not_ready.extend(self.readiness(partner, assignment, role).err());
+                }
+            }
+        }
+        not_ready
     }
 
     /// Without an algorithm: any key that makes a MAC.
-    fn can_play(&self, name: &KeyName, algorithm: Option<Algorithm>) -> Result<(), String> {
+    fn can_play(&self, name: &KeyName, algorithm: Option<Algorithm>) -> Result<(), (bool, String)> {
         let found = match self.find(name) {
             Ok(found) => found,
             Err(Error::NoSuchKey(_)) => {
-                return Err("no token has it; make it, or import the secret".to_owned());
+                let text = "no token has it; make it, or import the secret";
+                return Err((true, text.to_owned()));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err((false, error.to_string())),
         };
         let usage = &found.key.usage;
         let Some(algorithm) = algorithm else {
             return match usage.purpose() {
                 Purpose::Mac => Ok(()),
-                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap => Err(format!(
-                    "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
-                    usage.purpose()
+                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap => Err((
+                    false,
+                    format!(
+                        "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
+                        usage.purpose()
+                    ),
                 )),
             };
         };
         if usage.allows(algorithm) {
             return Ok(());
         }
-        Err(if !algorithm.fits(usage.key_type()) {
+        let why = if !algorithm.fits(usage.key_type()) {
             format!(
                 "it is of type {}, which can't be used with {algorithm}; name another key",
                 usage.key_type()
@@ -173,6 +195,7 @@ impl Signer {
             )
         } else {
             format!("its record does not allow {algorithm}; make a key that may be used with it")
-        })
+        };
+        Err((false, why))
     }
 }

@@ -16,8 +16,12 @@ use chancery::scheme::{Bindings, KeyFacts, Message, Scheme, Step, UnixMillisecon
 
 use crate::{Session, trouble::Trouble};
 
+mod known;
+
 #[derive(Subcommand)]
 pub(crate) enum SchemesCommand {
+    List(known::List),
+    Show(known::Show),
     Test(Test),
     Explain(Explain),
 }
@@ -81,8 +85,10 @@ struct Request {
 }
 
 impl SchemesCommand {
-    pub(crate) fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         match self {
+            Self::List(list) => list.run(session).await,
+            Self::Show(show) => show.run(session).await,
             Self::Test(test) => test.run(session),
             Self::Explain(explain) => explain.run(session),
         }
