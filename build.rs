@@ -21,6 +21,8 @@ const FILES: [&str; 6] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
+    // A macro reads this folder; a file that is new in it must be noticed.
+    println!("cargo:rerun-if-changed=migrations");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let directory = PathBuf::from(env::var("OUT_DIR")?);
     // `compile_fds` does not write this file itself.

@@ -7,10 +7,11 @@ use serde::Serialize;
 use crate::{
     algorithm::{Algorithm, KeyType},
     config::Config,
+    key::Custody,
     pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token},
     policy::{KeyPattern, Policy},
-    server::{open_tokens, stop_tokens, wait_for_tokens},
-    signer::Signer,
+    server::{open_tokens, stop_tokens, system_clock, wait_for_tokens},
+    signer::{ReplayMemory, Signer},
     tls::Endpoint,
 };
 
@@ -89,6 +90,8 @@ pub struct KeyReport {
     pub algorithms: Vec<Algorithm>,
     /// How the content of what it opens may be encrypted.
     pub content_encryptions: Vec<String>,
+    /// Who can ever see its bytes.
+    pub custody: String,
     /// Its versions, newest first.
     pub versions: Vec<VersionReport>,
 }
@@ -100,6 +103,8 @@ pub struct VersionReport {
     pub version: u32,
     /// Whether somebody else made it.
     pub adopted: bool,
+    /// Whether it came from outside through this daemon.
+    pub imported: bool,
     /// The RFC 7638 thumbprint of its public half.
     pub thumbprint: Option<String>,
     /// What the token says of its custody.
@@ -144,7 +149,13 @@ impl Report {
             report.error("tls", error.to_string());
         }
         let tokens = open_tokens(&config, executable);
-        let signer = Signer::new(tokens, config.policy, config.partners);
+        let signer = Signer::new(
+            tokens,
+            config.policy,
+            config.partners,
+            system_clock(),
+            ReplayMemory::none(),
+        );
         wait_for_tokens(&signer, PATIENCE).await;
         for (index, token) in signer.tokens().iter().enumerate() {
             let module = config.tokens[index].module.display().to_string();
@@ -206,6 +217,13 @@ impl Report {
             );
         }
         for key in names {
+            if key.custody == Custody::WorkerReadable {
+                self.warning(
+                    &format!("key {}", key.name),
+                    "it is worker-readable: a secret that is part of messages, which the token shows to whoever has its PIN".to_owned(),
+                );
+                continue;
+            }
             let attributes = |fits: fn(&Attributes) -> bool| {
                 key.versions.iter().any(|facts| fits(&facts.attributes))
             };
@@ -348,12 +366,14 @@ impl KeyReport {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            custody: key.custody.to_string(),
             versions: key
                 .versions
                 .iter()
                 .map(|facts| VersionReport {
                     version: facts.version.version.number(),
                     adopted: facts.adopted,
+                    imported: facts.imported,
                     thumbprint: facts.thumbprint.clone(),
                     attributes: facts.attributes,
                 })

@@ -13,7 +13,8 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::v1::{
     jose_service_client::JoseServiceClient, key_service_client::KeyServiceClient,
-    partner_service_client::PartnerServiceClient, signing_service_client::SigningServiceClient,
+    partner_service_client::PartnerServiceClient, platform_service_client::PlatformServiceClient,
+    signing_service_client::SigningServiceClient,
 };
 
 pub use checked::{SignChunksError, checksum};
@@ -110,6 +111,13 @@ impl Client {
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
+    /// The platform service. A message comes back with its signature, and so takes twice the room.
+    pub fn platform(&self) -> PlatformServiceClient<Channel> {
+        PlatformServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(2 * MAX_HTTP_MESSAGE)
+            .max_encoding_message_size(MAX_HTTP_MESSAGE)
+    }
+
     /// The partner service.
     pub fn partners(&self) -> PartnerServiceClient<Channel> {
         PartnerServiceClient::new(self.channel.clone())
@@ -139,6 +147,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Largest message sent or accepted, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// A body of 20 MiB, the most that is signed, and all that stands around it.
+const MAX_HTTP_MESSAGE: usize = 24 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A daemon that vanished without a word is noticed after the sum of these two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);

@@ -21,7 +21,7 @@ use crate::{
     partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
-    telemetry, tls,
+    store, telemetry, tls,
 };
 
 mod location;
@@ -50,6 +50,10 @@ pub struct Config {
     pub tokens: Vec<pkcs11::Config>,
     /// What keys that others made are for.
     pub keys: Vec<Declaration>,
+    /// Where what must outlive the process is kept.
+    pub store: store::Config,
+    /// How many callbacks are remembered.
+    pub replay: store::ReplayConfig,
     /// Where the files of schemes and partners are.
     pub platforms: Platforms,
     /// The partners and schemes that are in them.
@@ -127,6 +131,10 @@ struct File {
     #[serde(default)]
     keys: Vec<Declaration>,
     #[serde(default)]
+    store: store::Config,
+    #[serde(default)]
+    replay: store::ReplayConfig,
+    #[serde(default)]
     platforms: Platforms,
 }
 
@@ -202,6 +210,8 @@ impl Config {
             ));
         }
         Ok(Self {
+            store: file.store.resolved(&state_directory, &base),
+            replay: file.replay,
             state_directory,
             policy_file,
             policy,

@@ -25,9 +25,11 @@ use status::{denied, invalid};
 
 mod calls;
 mod complete;
+mod import;
 mod jose;
 mod keys;
 mod partner;
+mod platform;
 mod signing;
 mod status;
 
@@ -85,6 +87,14 @@ impl Services {
         v1::partner_service_server::PartnerServiceServer::new(self.clone())
             .max_decoding_message_size(self.limits.max_request_bytes)
             .max_encoding_message_size(MAX_RESPONSE)
+    }
+
+    /// The platform service, as tonic serves it. A message comes back with its signature, and so takes twice the room.
+    pub fn platform(&self) -> v1::platform_service_server::PlatformServiceServer<Self> {
+        let largest = self.limits.max_request_bytes;
+        v1::platform_service_server::PlatformServiceServer::new(self.clone())
+            .max_decoding_message_size(largest)
+            .max_encoding_message_size(MAX_RESPONSE.max(largest.saturating_mul(3)))
     }
 
     /// Who calls, and until when.

@@ -32,21 +32,23 @@
 //! key        -> algorithm
 //! jose       -> algorithm key
 //! scheme     -> algorithm jose key
+//! store      -> algorithm identity key
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity key partner scheme
+//! audit      -> algorithm identity key policy
 //! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key partner pkcs11 policy scheme
+//! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
 //! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
 //! admin      -> grpc key partner pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key partner pkcs11 policy scheme telemetry tls
-//! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
+//! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
+//! server     -> admin config grpc key pkcs11 policy proto scheme signer store telemetry tls
 //! check      -> algorithm config key partner pkcs11 policy scheme server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key partner policy proto scheme wire
+//! chancery   -> algorithm audit client identity key partner policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -69,12 +71,14 @@
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
 
 pub mod admin;
 pub mod algorithm;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod config;
@@ -89,6 +93,7 @@ pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;

@@ -1,6 +1,10 @@
 //! Wires it all: opens the tokens, listens, reloads, drains.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::{
     net::TcpListener,
@@ -17,7 +21,9 @@ use crate::{
     grpc::{Calls, CompleteStatus, CountCalls, Services},
     pkcs11::{Health, Token},
     proto,
-    signer::Signer,
+    scheme::UnixMilliseconds,
+    signer::{Clock, ReplayMemory, Signer},
+    store::{OpenError, Store},
     tls::Endpoint,
 };
 
@@ -36,6 +42,9 @@ pub enum ServerError {
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] crate::tls::LoadError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
     /// A port.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -69,6 +78,15 @@ pub fn harden() -> std::io::Result<()> {
         },
     )?;
     Ok(())
+}
+
+/// The system's clock.
+pub fn system_clock() -> Clock {
+    Clock::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let milliseconds = since.unwrap_or_default().as_millis();
+        UnixMilliseconds(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+    })
 }
 
 /// Starts the workers of all tokens. `executable` is this program.
@@ -109,7 +127,10 @@ impl Server {
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
         let partners = std::mem::take(&mut config.partners);
-        let signer = Arc::new(Signer::new(tokens, policy, partners));
+        let store = Store::open(&config.store, config.replay).await?;
+        let memory = ReplayMemory::new(store);
+        let signer = Signer::new(tokens, policy, partners, system_clock(), memory);
+        let signer = Arc::new(signer);
         Ok(Self {
             config,
             signer,
@@ -224,6 +245,7 @@ impl Server {
             .add_service(services.signing())
             .add_service(services.jose())
             .add_service(services.partners())
+            .add_service(services.platform())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
@@ -424,7 +446,7 @@ async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
     }
 }
 
-fn fingerprint(path: &std::path::Path) -> Option<(std::time::SystemTime, u64)> {
+fn fingerprint(path: &std::path::Path) -> Option<(SystemTime, u64)> {
     let facts = std::fs::metadata(path).ok()?;
     Some((facts.modified().ok()?, facts.len()))
 }
@@ -450,10 +472,11 @@ const FIRST_START: Duration = Duration::from_secs(30);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
     "chancery.v1.PartnerService",
+    "chancery.v1.PlatformService",
 ];

@@ -26,24 +26,36 @@ use crate::{
     policy::{Denied, Operation, Permit, Policy},
 };
 
+pub use clock::Clock;
 pub use error::Error;
+pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
 pub use partners::{ACCESS_TOKENS, NotReady};
+pub use platform::{
+    Dealing, Decision, DecryptedField, EncryptedField, ExplainedString, Explanation, Holder,
+    Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
+    missing_or_wrong,
+};
 
 mod certificate_request;
+mod clock;
 mod error;
+mod import;
 mod keys;
 mod long;
 mod message;
 mod partners;
+mod platform;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
     partners: ArcSwap<Partners>,
+    clock: Clock,
+    replay: ReplayMemory,
     denials: AtomicU64,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
@@ -116,12 +128,20 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens, this policy and these partners.
-    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy, partners: Partners) -> Self {
+    /// With these tokens, this policy, these partners, this clock, and this memory of messages.
+    pub fn new(
+        tokens: Vec<Arc<Token>>,
+        policy: Policy,
+        partners: Partners,
+        clock: Clock,
+        replay: ReplayMemory,
+    ) -> Self {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
             partners: ArcSwap::from_pointee(partners),
+            clock,
+            replay,
             denials: AtomicU64::new(0),
             creating: Mutex::default(),
         }
@@ -427,6 +447,13 @@ struct Pending {
 
 /// What the token is to see: the digest where the hash is made here, else the message.
 fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error> {
+    // A key that proves the origin of content keys signs those, and no message that a caller chose.
+    if algorithm.purpose() == Purpose::ProveOrigin {
+        return Err(Error::AlgorithmOfAnotherOperation(
+            algorithm,
+            Operation::Sign,
+        ));
+    }
     match (content, algorithm.prehash()) {
         (Content::Message(message), Some(hash)) => Ok(hash.digest(&message).into()),
         (Content::Message(message), None) => Ok(message),
@@ -443,7 +470,11 @@ fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error>
 /// Whether this can be done with this algorithm at all, whatever the key.
 const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
     match operation {
-        Operation::Sign | Operation::Verify | Operation::RequestCertificate => {
+        Operation::Sign => matches!(
+            algorithm.purpose(),
+            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin
+        ),
+        Operation::Verify | Operation::RequestCertificate => {
             matches!(algorithm.purpose(), Purpose::Sign | Purpose::Mac)
         }
         Operation::Encrypt | Operation::Decrypt => {
@@ -451,6 +482,7 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         }
         Operation::Get
         | Operation::Create
+        | Operation::Import
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

@@ -11,7 +11,7 @@ use crate::{
     key::KeyName,
     partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
-    signer::Error,
+    signer::{Error, PlatformError, missing_or_wrong},
     wire::KeyResource,
 };
 
@@ -134,8 +134,74 @@ impl From<Error> for Status {
                     ("key", not.key.to_string()),
                 ],
             ),
+            Error::Platform(error) => of_platform(error, text),
             Error::Token(error) => of_token(&error),
         }
+    }
+}
+
+fn of_platform(error: PlatformError, text: String) -> Status {
+    match error {
+        PlatformError::NoSuchPartner(partner) => status(
+            Code::NotFound,
+            "PARTNER_NOT_FOUND",
+            text,
+            [("partner", partner.to_string())],
+        ),
+        PlatformError::Choice(choice) => invalid(choice.reason(), text),
+        PlatformError::NoPart { scheme, part } => status(
+            Code::InvalidArgument,
+            "SCHEME_WITHOUT_PART",
+            text,
+            [("scheme", scheme), ("part", part.to_owned())],
+        ),
+        PlatformError::NoAccessTokens => {
+            status(Code::FailedPrecondition, "ACCESS_TOKENS_MISSING", text, [])
+        }
+        PlatformError::UnknownInput { name, .. } => status(
+            Code::InvalidArgument,
+            "INPUT_UNKNOWN",
+            text,
+            [("input", name)],
+        ),
+        PlatformError::UnknownValue { name, .. } => status(
+            Code::InvalidArgument,
+            "VALUE_UNKNOWN",
+            text,
+            [("value", name)],
+        ),
+        // Where in the scheme, for whoever has to mend it.
+        PlatformError::Message(fault) => status(
+            Code::InvalidArgument,
+            missing_or_wrong(&fault),
+            text,
+            [("step", fault.at), ("rule", fault.rule)],
+        ),
+        PlatformError::NoTokenKey(role) => status(
+            Code::FailedPrecondition,
+            "PARTNER_NOT_READY",
+            text,
+            [("role", role)],
+        ),
+        PlatformError::Encrypt(_) => invalid("ENCRYPTION_REFUSED", text),
+        // One answer for every cause.
+        PlatformError::Decryption => invalid("DECRYPTION_FAILED", text),
+        PlatformError::NotSupported(_) => {
+            status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
+        }
+        PlatformError::ReplayMemoryFull => retry(
+            Code::ResourceExhausted,
+            "REPLAY_MEMORY_FULL",
+            text,
+            Duration::from_secs(60),
+        ),
+        PlatformError::ReplayMemoryUnavailable => retry(
+            Code::Unavailable,
+            "REPLAY_MEMORY_UNAVAILABLE",
+            text,
+            Duration::from_secs(1),
+        ),
+        PlatformError::NoRandom => internal("the system gave no random bytes"),
     }
 }
 
@@ -165,6 +231,17 @@ fn of_token(error: &TokenError) -> Status {
         }
         TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
         TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
+        TokenError::NotReadable(version) => status(
+            Code::FailedPrecondition,
+            "SECRET_NOT_READABLE",
+            text,
+            [("name", KeyResource::from(version.clone()).to_string())],
+        ),
+        TokenError::ContentKeyLength(_) => invalid("CONTENT_KEY_LENGTH", text),
+        TokenError::Import(error) if error.is_precondition() => {
+            status(Code::FailedPrecondition, error.reason(), text, [])
+        }
+        TokenError::Import(error) => invalid(error.reason(), text),
         TokenError::Exists(key) => status(
             Code::AlreadyExists,
             "KEY_EXISTS",

@@ -1,10 +1,14 @@
 //! A scheme as one partner has it: with constants, keys and what else its file says.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use crate::{
     algorithm::{Algorithm, Purpose},
-    key::{KeyName, PublicKey},
+    key::{KeyName, PublicKey, Verifier},
     scheme::{Act, KeyRole, KeyUse, Scheme, SchemeName},
 };
 
@@ -40,6 +44,7 @@ pub struct TokenKey {
 /// A public key of the partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlatformKey {
+    pub(super) verifier: CachedVerifier,
     /// The key.
     pub key: PublicKey,
     /// The name that the platform knows it by.
@@ -64,6 +69,34 @@ pub enum Custody {
     Ours,
     /// A public key.
     Theirs,
+}
+
+/// A key that is parsed for its one algorithm when it is first used.
+#[derive(Clone, Default)]
+pub(super) struct CachedVerifier(OnceLock<Option<Verifier>>);
+
+impl PlatformKey {
+    /// The key, ready to verify: it plays one part in one scheme, and so always the same way. `None` where algorithm
+    /// and key do not go together.
+    pub fn verifier(&self, algorithm: Algorithm, der: bool) -> Option<&Verifier> {
+        let made = || self.key.verifier(algorithm, der);
+        self.verifier.0.get_or_init(made).as_ref()
+    }
+}
+
+// What is cached follows from the key.
+impl PartialEq for CachedVerifier {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for CachedVerifier {}
+
+impl fmt::Debug for CachedVerifier {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CachedVerifier")
+    }
 }
 
 impl Assignment {

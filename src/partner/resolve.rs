@@ -213,6 +213,7 @@ impl Place<'_> {
                 return Err(at(Fault::PublicKeyTwice));
             }
             keys.push(PlatformKey {
+                verifier: Default::default(),
                 key,
                 id: entry.id.clone(),
                 certificate_serial: entry.certificate_serial.clone(),

@@ -1,6 +1,9 @@
 //! Why the token gave no result, and whether trying again makes sense.
 
-use super::errors::{Fault, Treatment};
+use super::{
+    errors::{Fault, Treatment},
+    import::ImportError,
+};
 use crate::{
     key::{KeyName, KeyVersion},
     policy::Operation,
@@ -26,7 +29,7 @@ pub enum TokenError {
     Lost,
     /// The worker died while it changed something, which may or may not have been done.
     #[error(
-        "the process that speaks to the token died while the key was made; look whether it is there before trying again"
+        "the process that speaks to the token died while it made or imported the key; look whether it is there before trying again"
     )]
     OutcomeUnknown,
     /// No worker can be had.
@@ -44,6 +47,17 @@ pub enum TokenError {
     /// The key went away, or is of a kind that the operation does not fit.
     #[error("{0} is not in the token any more, or can't do this")]
     NoSuchKey(KeyVersion),
+    /// A secret that is not for the worker to read, as a part of a message.
+    #[error(
+        "{0} is not a secret that may be part of a message; only one that was imported as worker-readable is"
+    )]
+    NotReadable(KeyVersion),
+    /// A content key that is too short or too long to be made provable.
+    #[error("a content key of {0} bytes; expected 16 to 32")]
+    ContentKeyLength(usize),
+    /// A key from elsewhere was not taken; nothing is left of it.
+    #[error("{0}")]
+    Import(#[from] ImportError),
     /// A key of that name is there already.
     #[error("a key named {0} is there already")]
     Exists(KeyName),
@@ -64,6 +78,9 @@ impl TokenError {
             | Self::WrongPermit(_)
             | Self::TooLarge
             | Self::NoSuchKey(_)
+            | Self::NotReadable(_)
+            | Self::Import(_)
+            | Self::ContentKeyLength(_)
             | Self::Exists(_) => false,
         }
     }

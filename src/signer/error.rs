@@ -12,7 +12,7 @@ use crate::{
     pkcs11::TokenError,
     policy::{Denied, Operation},
     scheme::SchemeName,
-    signer::NotReady,
+    signer::{NotReady, PlatformError},
 };
 
 /// Why a request was not done.
@@ -109,6 +109,9 @@ pub enum Error {
     /// A key of a partner that can't play its part.
     #[error("{0}")]
     NotReady(#[from] Box<NotReady>),
+    /// A platform's message that was not dealt with.
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
     /// The token gave no result.
     #[error("{0}")]
     Token(#[from] TokenError),

@@ -420,7 +420,7 @@ fn named_or_primary<'a>(found: &'a Found, wanted: &Selector, jwe: &Jwe) -> &'a V
         .unwrap_or_else(|| found.key.primary())
 }
 
-async fn open(
+pub(super) async fn open(
     token: &Token,
     permit: Permit,
     step: &Step,
@@ -443,14 +443,10 @@ async fn open(
             aad,
             ciphertext_and_tag,
         } => {
-            let iv = iv
-                .as_slice()
-                .try_into()
-                .expect("an opening's IV has twelve bytes");
             token
                 .open_sealed(
                     permit,
-                    iv,
+                    iv.clone(),
                     aad.clone(),
                     ciphertext_and_tag.clone(),
                     call.deadline,

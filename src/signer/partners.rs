@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     algorithm::{Algorithm, Purpose},
-    key::KeyName,
+    key::{Custody, KeyName},
     partner::{Assignment, Partner, PartnerName, Partners, RoleKey},
     policy::{Operation, Partnership, Permit},
     scheme::{Act, SchemeName},
@@ -120,18 +120,20 @@ impl Signer {
         let declared = scheme.keys().find(|(name, _)| *name == role);
         let wanted = match (declared, assignment.key(role)) {
             (Some((_, declared)), Some(RoleKey::Token(key))) => {
-                Some((&key.name, Some(declared.algorithm)))
+                let readable = scheme.secret_in_message() && declared.secret_encoding.is_some();
+                Some((&key.name, Some(declared.algorithm), readable))
             }
             (Some(_), Some(RoleKey::Public(_)) | None) => None,
             (None, _) if role == ACCESS_TOKENS => {
-                assignment.access_tokens().map(|tokens| (&tokens.key, None))
+                let tokens = assignment.access_tokens();
+                tokens.map(|tokens| (&tokens.key, None, false))
             }
             (None, _) => None,
         };
-        let Some((key, algorithm)) = wanted else {
+        let Some((key, algorithm, readable)) = wanted else {
             return Ok(());
         };
-        self.can_play(key, algorithm)
+        self.can_play(key, algorithm, readable)
             .map_err(|(missing, why)| NotReady {
                 partner: partner.name().clone(),
                 scheme: assignment.name().clone(),
@@ -156,8 +158,13 @@ impl Signer {
         not_ready
     }
 
-    /// Without an algorithm: any key that makes a MAC.
-    fn can_play(&self, name: &KeyName, algorithm: Option<Algorithm>) -> Result<(), (bool, String)> {
+    /// Without an algorithm: any key that makes a MAC. `readable`: a secret that is a part of messages.
+    fn can_play(
+        &self,
+        name: &KeyName,
+        algorithm: Option<Algorithm>,
+        readable: bool,
+    ) -> Result<(), (bool, String)> {
         let found = match self.find(name) {
             Ok(found) => found,
             Err(Error::NoSuchKey(_)) => {
@@ -170,7 +177,7 @@ impl Signer {
         let Some(algorithm) = algorithm else {
             return match usage.purpose() {
                 Purpose::Mac => Ok(()),
-                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap => Err((
+                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => Err((
                     false,
                     format!(
                         "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
@@ -179,6 +186,10 @@ impl Signer {
                 )),
             };
         };
+        if usage.allows(algorithm) && readable && found.key.custody != Custody::WorkerReadable {
+            let why = "the scheme puts the secret itself into messages, so its custody must be worker-readable; import it so under another name, as `chancery partners secret set` does";
+            return Err((false, why.to_owned()));
+        }
         if usage.allows(algorithm) {
             return Ok(());
         }

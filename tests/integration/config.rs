@@ -53,6 +53,17 @@ fn what_the_full_configuration_calls_a_default_is_one() {
         format!("{:?}", explicit.tokens),
         format!("{:?}", implicit.tokens)
     );
+    let stored = |config: &Config| {
+        let mut store = config.store.clone();
+        if let chancery::store::Location::Sqlite(file) = &mut store.location {
+            *file = file
+                .strip_prefix(&config.state_directory)
+                .unwrap()
+                .to_owned();
+        }
+        format!("{store:?} {:?}", config.replay)
+    };
+    assert_eq!(stored(&explicit), stored(&implicit));
     assert_eq!(implicit.log.filter, None);
     assert_eq!(explicit.log.filter.as_deref(), Some("info"));
     assert!(implicit.keys.is_empty());
@@ -71,6 +82,8 @@ fn the_full_configuration_has_every_option() {
         "[tls]",
         "[admin]",
         "[log]",
+        "[store]",
+        "[replay]",
         "[[tokens]]",
         "[[keys]]",
         "[platforms]",

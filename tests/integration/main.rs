@@ -29,3 +29,4 @@ mod requests;
 mod schemes;
 mod sign;
 mod softhsm;
+mod store;

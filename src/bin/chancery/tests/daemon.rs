@@ -275,8 +275,27 @@ impl KeyService for Canned {
             content_encryptions: request.content_encryptions,
             compression_allowed: request.compression_allowed,
             versions: Vec::new(),
+            custody: Custody::TokenOnly.into(),
         };
         Ok(Response::new(CreateKeyResponse { key: Some(key) }))
+    }
+
+    async fn get_import_wrapping_key(
+        &self,
+        _: Request<GetImportWrappingKeyRequest>,
+    ) -> Answer<GetImportWrappingKeyResponse> {
+        other()
+    }
+
+    async fn import_key(&self, _: Request<ImportKeyRequest>) -> Answer<ImportKeyResponse> {
+        other()
+    }
+
+    async fn import_key_version(
+        &self,
+        _: Request<ImportKeyVersionRequest>,
+    ) -> Answer<ImportKeyVersionResponse> {
+        other()
     }
 
     async fn get_key(&self, _: Request<GetKeyRequest>) -> Answer<GetKeyResponse> {
@@ -421,6 +440,7 @@ fn payouts() -> Key {
             }),
             ..KeyVersion::default()
         }],
+        custody: Custody::TokenOnly.into(),
         ..Key::default()
     }
 }
