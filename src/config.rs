@@ -1,7 +1,7 @@
 //! The configuration file: every room's own part, composed and checked whole before a port is bound.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -246,6 +246,19 @@ impl File {
         for (index, key) in self.keys.iter().enumerate() {
             check_declaration(key)
                 .map_err(|(part, error)| (format!("keys[{index}].{part}"), error.to_string()))?;
+        }
+        let clients = self.admin.iter().flat_map(|one| &one.oneaccess_public_keys);
+        let mut seen = BTreeSet::new();
+        for (index, one) in clients.enumerate() {
+            if !seen.insert(&one.client_id) {
+                return Err((
+                    format!("admin.oneaccess_public_keys[{index}].client_id"),
+                    format!(
+                        "{:?} has a key already; expected one key for each",
+                        one.client_id
+                    ),
+                ));
+            }
         }
         match &self.admin {
             Some(admin) if !admin.address.ip().is_loopback() => Err((
