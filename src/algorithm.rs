@@ -1,7 +1,7 @@
 //! The one list of algorithms: what each is called, which keys it fits, which hash it takes.
 //!
 //! Names are those of the IANA registry "JSON Web Signature and Encryption Algorithms" (RFC 7518,
-//! RFC 8037), in configuration, policy, protocol and logs alike.
+//! RFC 8037), in configuration, policy, protocol and logs alike; `RSA1_5-PRIVATE` alone is not registered.
 
 use std::{fmt, str::FromStr};
 
@@ -38,6 +38,13 @@ pub enum Algorithm {
     A256Kw,
     /// The key itself encrypts the content (RFC 7518 section 4.5).
     Dir,
+    /// RSA PKCS#1 v1.5, block type 1 (RFC 8017 section 9.2), over a content key instead of a DigestInfo: what some
+    /// platforms call to encrypt with the private key.
+    ///
+    /// It proves who made the key, and keeps nothing secret: whoever has the public key recovers it. No name is
+    /// registered for it; this one is of this project. A key for it is for nothing else, so that what it
+    /// makes can't be taken for a signature.
+    Rsa15Private,
 }
 
 /// A member of the SHA-2 family.
@@ -109,6 +116,9 @@ pub enum Purpose {
     Decrypt,
     /// Wrapping of other keys.
     Wrap,
+    /// Making content keys that everybody can recover and that nobody else can have made: proof of origin, no secrecy.
+    #[serde(rename = "prove-origin")]
+    ProveOrigin,
 }
 
 /// How a JWE's content is encrypted (RFC 7518 section 5).
@@ -139,7 +149,7 @@ pub struct UnknownName {
 
 impl Algorithm {
     /// Every algorithm, in the order of the registry.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::RsaPkcs1(Hash::Sha256),
         Self::RsaPkcs1(Hash::Sha384),
         Self::RsaPkcs1(Hash::Sha512),
@@ -162,6 +172,7 @@ impl Algorithm {
         Self::A128Kw,
         Self::A256Kw,
         Self::Dir,
+        Self::Rsa15Private,
     ];
 
     /// The registered name, such as `RS256`.
@@ -189,6 +200,7 @@ impl Algorithm {
             Self::A128Kw => "A128KW",
             Self::A256Kw => "A256KW",
             Self::Dir => "dir",
+            Self::Rsa15Private => "RSA1_5-PRIVATE",
         }
     }
 
@@ -205,6 +217,7 @@ impl Algorithm {
             | Self::EcdhEsA256Kw
             | Self::Dir => Purpose::Decrypt,
             Self::A128Kw | Self::A256Kw => Purpose::Wrap,
+            Self::Rsa15Private => Purpose::ProveOrigin,
         }
     }
 
@@ -218,7 +231,8 @@ impl Algorithm {
             | Self::RsaPss(_)
             | Self::RsaOaep
             | Self::RsaOaep256
-            | Self::Rsa15 => matches!(key_type, KeyType::Rsa(_)),
+            | Self::Rsa15
+            | Self::Rsa15Private => matches!(key_type, KeyType::Rsa(_)),
             Self::Ecdsa(curve) => key_type == KeyType::Ec(curve),
             Self::EdDsa => key_type == KeyType::Ed25519,
             Self::Hmac(hash) => matches!(key_type, KeyType::Hmac(made_for) if made_for >= hash),
@@ -247,7 +261,8 @@ impl Algorithm {
             | Self::EcdhEsA256Kw
             | Self::A128Kw
             | Self::A256Kw
-            | Self::Dir => None,
+            | Self::Dir
+            | Self::Rsa15Private => None,
         }
     }
 }
@@ -384,7 +399,13 @@ impl KeyType {
 
 impl Purpose {
     /// Every purpose.
-    pub const ALL: [Self; 4] = [Self::Sign, Self::Mac, Self::Decrypt, Self::Wrap];
+    pub const ALL: [Self; 5] = [
+        Self::Sign,
+        Self::Mac,
+        Self::Decrypt,
+        Self::Wrap,
+        Self::ProveOrigin,
+    ];
 
     /// The name in configuration and on the command line.
     pub const fn name(self) -> &'static str {
@@ -393,6 +414,7 @@ impl Purpose {
             Self::Mac => "mac",
             Self::Decrypt => "decrypt",
             Self::Wrap => "wrap",
+            Self::ProveOrigin => "prove-origin",
         }
     }
 }

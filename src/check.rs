@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     algorithm::{Algorithm, KeyType},
     config::Config,
+    key::Custody,
     pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token},
     policy::{KeyPattern, Policy},
     server::{open_tokens, stop_tokens, system_clock, wait_for_tokens},
@@ -80,6 +81,8 @@ pub struct KeyReport {
     pub algorithms: Vec<Algorithm>,
     /// How the content of what it opens may be encrypted.
     pub content_encryptions: Vec<String>,
+    /// Who can ever see its bytes.
+    pub custody: String,
     /// Its versions, newest first.
     pub versions: Vec<VersionReport>,
 }
@@ -91,6 +94,8 @@ pub struct VersionReport {
     pub version: u32,
     /// Whether somebody else made it.
     pub adopted: bool,
+    /// Whether it came from outside through this daemon.
+    pub imported: bool,
     /// The RFC 7638 thumbprint of its public half.
     pub thumbprint: Option<String>,
     /// What the token says of its custody.
@@ -200,6 +205,13 @@ impl Report {
             );
         }
         for key in names {
+            if key.custody == Custody::WorkerReadable {
+                self.warning(
+                    &format!("key {}", key.name),
+                    "it is worker-readable: a secret that is part of messages, which the token shows to whoever has its PIN".to_owned(),
+                );
+                continue;
+            }
             let attributes = |fits: fn(&Attributes) -> bool| {
                 key.versions.iter().any(|facts| fits(&facts.attributes))
             };
@@ -342,12 +354,14 @@ impl KeyReport {
                 .iter()
                 .map(ToString::to_string)
                 .collect(),
+            custody: key.custody.to_string(),
             versions: key
                 .versions
                 .iter()
                 .map(|facts| VersionReport {
                     version: facts.version.version.number(),
                     adopted: facts.adopted,
+                    imported: facts.imported,
                     thumbprint: facts.thumbprint.clone(),
                     attributes: facts.attributes,
                 })

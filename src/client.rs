@@ -13,7 +13,8 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::v1::{
     jose_service_client::JoseServiceClient, key_service_client::KeyServiceClient,
-    platform_service_client::PlatformServiceClient, signing_service_client::SigningServiceClient,
+    partner_service_client::PartnerServiceClient, platform_service_client::PlatformServiceClient,
+    signing_service_client::SigningServiceClient,
 };
 
 pub use checked::{SignChunksError, checksum};
@@ -113,6 +114,13 @@ impl Client {
         PlatformServiceClient::new(self.channel.clone())
             .max_decoding_message_size(2 * MAX_HTTP_MESSAGE)
             .max_encoding_message_size(MAX_HTTP_MESSAGE)
+    }
+
+    /// The partner service.
+    pub fn partners(&self) -> PartnerServiceClient<Channel> {
+        PartnerServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
     }
 
     /// The health service (`grpc.health.v1`).

@@ -50,14 +50,14 @@ pub struct Config {
     pub tokens: Vec<pkcs11::Config>,
     /// What keys that others made are for.
     pub keys: Vec<Declaration>,
-    /// Where the files of schemes and partners are.
-    pub platforms: Platforms,
-    /// The partners and schemes that are in them.
-    pub partners: Partners,
     /// Where what must outlive the process is kept.
     pub store: store::Config,
     /// How many callbacks are remembered.
     pub replay: store::ReplayConfig,
+    /// Where the files of schemes and partners are.
+    pub platforms: Platforms,
+    /// The partners and schemes that are in them.
+    pub partners: Partners,
 }
 
 /// `[server]`.
@@ -131,11 +131,11 @@ struct File {
     #[serde(default)]
     keys: Vec<Declaration>,
     #[serde(default)]
-    platforms: Platforms,
-    #[serde(default)]
     store: store::Config,
     #[serde(default)]
     replay: store::ReplayConfig,
+    #[serde(default)]
+    platforms: Platforms,
 }
 
 impl Config {

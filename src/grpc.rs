@@ -27,11 +27,12 @@ mod calls;
 mod complete;
 mod jose;
 mod keys;
+mod partner;
 mod platform;
 mod signing;
 mod status;
 
-/// The three services, over one signer.
+/// The services, over one signer.
 #[derive(Clone)]
 pub struct Services {
     signer: Arc<Signer>,
@@ -86,6 +87,13 @@ impl Services {
         v1::platform_service_server::PlatformServiceServer::new(self.clone())
             .max_decoding_message_size(largest)
             .max_encoding_message_size(MAX_RESPONSE.max(largest.saturating_mul(3)))
+    }
+
+    /// The partner service, as tonic serves it.
+    pub fn partners(&self) -> v1::partner_service_server::PartnerServiceServer<Self> {
+        v1::partner_service_server::PartnerServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.max_request_bytes)
+            .max_encoding_message_size(MAX_RESPONSE)
     }
 
     /// Who calls, and until when.

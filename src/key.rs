@@ -6,9 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::algorithm::{Algorithm, ContentEncryption, KeyType, Purpose};
 
+pub use import::{ImportMethod, UnknownImportMethod};
+pub use origin::InvalidOrigin;
+pub(crate) use origin::LENGTHS as CONTENT_KEY_LENGTHS;
 pub use public::{Input, InvalidPublicKey, PublicKey, Verifier, pem};
 
 pub mod ecdsa;
+mod import;
+mod origin;
 mod public;
 
 /// The name of a key: 1 to 64 of `A-Z a-z 0-9 . _ -`, the first a letter or digit.
@@ -37,6 +42,18 @@ pub struct Usage {
     algorithms: Vec<Algorithm>,
     content_encryptions: Vec<ContentEncryption>,
     compression_allowed: bool,
+}
+
+/// Who can ever see the bytes of a secret.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Custody {
+    /// The token alone: the ordinary class, and the only one that keys are made in.
+    #[default]
+    TokenOnly,
+    /// The token, and for the length of an operation the worker beside it, which puts the secret into a message that
+    /// it is part of. The weaker class: the token lets whoever has its PIN read the secret.
+    WorkerReadable,
 }
 
 /// A text that is not the name of a key.
@@ -104,6 +121,22 @@ pub enum InvalidUsage {
     /// RSA PKCS#1 v1.5 decryption beside OAEP: one opens messages meant for the other.
     #[error("a key may be used with one RSA decryption padding only; several were given")]
     SeveralPaddings,
+}
+
+impl Custody {
+    /// The name on the command line and in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::TokenOnly => "token-only",
+            Self::WorkerReadable => "worker-readable",
+        }
+    }
+}
+
+impl fmt::Display for Custody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
 }
 
 impl KeyName {
@@ -251,7 +284,7 @@ impl Usage {
             return Err(InvalidUsage::SeveralPaddings);
         }
         match purpose {
-            Purpose::Sign | Purpose::Mac => {
+            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin => {
                 if !content_encryptions.is_empty() || compression_allowed {
                     return Err(InvalidUsage::ContentEncryption(purpose));
                 }

@@ -35,7 +35,7 @@
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity key partner scheme
 //! store      -> algorithm identity key
-//! wire       -> algorithm key proto
+//! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
@@ -60,7 +60,7 @@
 //! tonic_types      grpc client
 //! tonic_prost      proto
 //! prost            grpc proto wire
-//! prost_types      grpc
+//! prost_types      grpc wire
 //! rustls           tls client
 //! tokio_rustls     tls
 //! x509_parser      identity

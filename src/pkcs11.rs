@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     algorithm::Algorithm,
-    key::{KeyName, KeyVersion, Usage, Version},
+    key::{Custody, KeyName, KeyVersion, Usage, Version},
     policy::{Creation, Keyless, Operation, Permit},
 };
 
@@ -30,6 +30,7 @@ pub use failure::TokenError;
 pub use initialize::{Initialized, NewToken, initialize, run as run_initialization};
 pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use long_mac::MacStream;
+pub use parts::MessagePart;
 pub use pin::PinSource;
 pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
@@ -39,6 +40,7 @@ use gather::Gather;
 use long_mac::MAX_LONG_MACS;
 use pool::{Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
+use record::Record;
 
 mod config;
 mod errors;
@@ -51,9 +53,11 @@ mod long_mac;
 mod mechanism;
 mod oaep;
 mod operation;
+mod parts;
 mod pin;
 mod pool;
 mod protocol;
+mod record;
 mod worker;
 
 /// A token that is being served.
@@ -292,7 +296,8 @@ impl Token {
             .map(|bytes| bytes.to_vec())
     }
 
-    /// Opens what was sealed with AES-GCM; the ciphertext has its 16-byte tag behind it (`dir`).
+    /// Opens what was sealed with AES-GCM; the ciphertext has its 16-byte tag behind it (`dir`). The IV has 12 bytes; or
+    /// another number, where the token takes it.
     ///
     /// # Errors
     ///
@@ -300,7 +305,7 @@ impl Token {
     pub async fn open_sealed(
         &self,
         permit: Permit,
-        iv: [u8; 12],
+        iv: impl Into<Vec<u8>>,
         aad: Vec<u8>,
         ciphertext: Vec<u8>,
         deadline: Instant,
@@ -310,7 +315,7 @@ impl Token {
         self.bytes(
             &Request::Open {
                 key,
-                iv,
+                iv: iv.into(),
                 aad,
                 ciphertext,
             },
@@ -392,7 +397,7 @@ impl Token {
             key_type: usage.key_type(),
             flags: keys::flags(&usage),
             algorithms: usage.algorithms().to_vec(),
-            record: keys::record(&usage),
+            record: Record::new(&usage, Custody::TokenOnly).bytes(),
         };
         let limit = self.config.create_timeout;
         let begun = self.pool.begin();

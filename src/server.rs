@@ -244,6 +244,7 @@ impl Server {
             .add_service(services.keys())
             .add_service(services.signing())
             .add_service(services.jose())
+            .add_service(services.partners())
             .add_service(services.platform())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
@@ -471,10 +472,11 @@ const FIRST_START: Duration = Duration::from_secs(30);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
+    "chancery.v1.PartnerService",
     "chancery.v1.PlatformService",
 ];

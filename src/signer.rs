@@ -445,6 +445,13 @@ struct Pending {
 
 /// What the token is to see: the digest where the hash is made here, else the message.
 fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error> {
+    // A key that proves the origin of content keys signs those, and no message that a caller chose.
+    if algorithm.purpose() == Purpose::ProveOrigin {
+        return Err(Error::AlgorithmOfAnotherOperation(
+            algorithm,
+            Operation::Sign,
+        ));
+    }
     match (content, algorithm.prehash()) {
         (Content::Message(message), Some(hash)) => Ok(hash.digest(&message).into()),
         (Content::Message(message), None) => Ok(message),
@@ -461,7 +468,11 @@ fn signing_input(algorithm: Algorithm, content: Content) -> Result<Bytes, Error>
 /// Whether this can be done with this algorithm at all, whatever the key.
 const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
     match operation {
-        Operation::Sign | Operation::Verify | Operation::RequestCertificate => {
+        Operation::Sign => matches!(
+            algorithm.purpose(),
+            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin
+        ),
+        Operation::Verify | Operation::RequestCertificate => {
             matches!(algorithm.purpose(), Purpose::Sign | Purpose::Mac)
         }
         Operation::Encrypt | Operation::Decrypt => {

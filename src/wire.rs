@@ -7,9 +7,16 @@ use std::{fmt, str::FromStr};
 
 use crate::{
     algorithm::{AesSize, Algorithm, ContentEncryption, Curve, Hash, KeyType, Purpose, RsaSize},
-    key::{InvalidKeyName, InvalidKeyVersion, KeyName, KeyVersion, Version},
+    key::{Custody, ImportMethod, InvalidKeyName, InvalidKeyVersion, KeyName, KeyVersion, Version},
     proto::v1,
 };
+
+pub use platforms::{
+    InvalidPlatformResource, PartnerResource, SchemeResource, act_from_proto, act_to_proto,
+    scheme_to_proto,
+};
+
+mod platforms;
 
 /// A key, or one version of it, as requests name it: `keys/payouts` or `keys/payouts/versions/2`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -105,6 +112,7 @@ pub fn algorithm_from_proto(number: i32) -> Option<Algorithm> {
         v1::Algorithm::A128kw => Algorithm::A128Kw,
         v1::Algorithm::A256kw => Algorithm::A256Kw,
         v1::Algorithm::Dir => Algorithm::Dir,
+        v1::Algorithm::Rsa15Private => Algorithm::Rsa15Private,
     })
 }
 
@@ -133,6 +141,7 @@ pub const fn algorithm_to_proto(algorithm: Algorithm) -> v1::Algorithm {
         Algorithm::A128Kw => v1::Algorithm::A128kw,
         Algorithm::A256Kw => v1::Algorithm::A256kw,
         Algorithm::Dir => v1::Algorithm::Dir,
+        Algorithm::Rsa15Private => v1::Algorithm::Rsa15Private,
     }
 }
 
@@ -206,6 +215,7 @@ pub fn purpose_from_proto(number: i32) -> Option<Purpose> {
         v1::KeyPurpose::Mac => Purpose::Mac,
         v1::KeyPurpose::Decrypt => Purpose::Decrypt,
         v1::KeyPurpose::Wrap => Purpose::Wrap,
+        v1::KeyPurpose::ProveOrigin => Purpose::ProveOrigin,
     })
 }
 
@@ -216,7 +226,45 @@ pub const fn purpose_to_proto(purpose: Purpose) -> v1::KeyPurpose {
         Purpose::Mac => v1::KeyPurpose::Mac,
         Purpose::Decrypt => v1::KeyPurpose::Decrypt,
         Purpose::Wrap => v1::KeyPurpose::Wrap,
+        Purpose::ProveOrigin => v1::KeyPurpose::ProveOrigin,
     }
+}
+
+/// A class of custody as the protocol has it.
+pub const fn custody_to_proto(custody: Custody) -> v1::Custody {
+    match custody {
+        Custody::TokenOnly => v1::Custody::TokenOnly,
+        Custody::WorkerReadable => v1::Custody::WorkerReadable,
+    }
+}
+
+/// The class of custody with this number in the protocol, where leaving it out means the ordinary one.
+pub fn custody_from_proto(number: i32) -> Option<Custody> {
+    Some(match v1::Custody::try_from(number).ok()? {
+        v1::Custody::Unspecified | v1::Custody::TokenOnly => Custody::TokenOnly,
+        v1::Custody::WorkerReadable => Custody::WorkerReadable,
+    })
+}
+
+/// An import method as the protocol has it.
+pub const fn import_method_to_proto(method: ImportMethod) -> v1::ImportMethod {
+    match method {
+        ImportMethod::RsaOaep3072Sha1Aes256 => v1::ImportMethod::RsaOaep3072Sha1Aes256,
+        ImportMethod::RsaOaep3072Sha256Aes256 => v1::ImportMethod::RsaOaep3072Sha256Aes256,
+        ImportMethod::RsaOaep3072Sha1 => v1::ImportMethod::RsaOaep3072Sha1,
+        ImportMethod::RsaOaep3072Sha256 => v1::ImportMethod::RsaOaep3072Sha256,
+    }
+}
+
+/// The import method with this number in the protocol.
+pub fn import_method_from_proto(number: i32) -> Option<ImportMethod> {
+    Some(match v1::ImportMethod::try_from(number).ok()? {
+        v1::ImportMethod::Unspecified => return None,
+        v1::ImportMethod::RsaOaep3072Sha1Aes256 => ImportMethod::RsaOaep3072Sha1Aes256,
+        v1::ImportMethod::RsaOaep3072Sha256Aes256 => ImportMethod::RsaOaep3072Sha256Aes256,
+        v1::ImportMethod::RsaOaep3072Sha1 => ImportMethod::RsaOaep3072Sha1,
+        v1::ImportMethod::RsaOaep3072Sha256 => ImportMethod::RsaOaep3072Sha256,
+    })
 }
 
 const MAX_SHOWN: usize = 128;

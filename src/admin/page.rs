@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::{admin::Shown, pkcs11::Health};
+use crate::{admin::Shown, key::Custody, pkcs11::Health};
 
 /// The page, as HTML. It asks for itself again every few seconds.
 pub(super) fn page(shown: &Shown) -> Result<String, fmt::Error> {
@@ -47,6 +47,18 @@ fn tokens(page: &mut String, shown: &Shown) -> fmt::Result {
                 Escaped(token.name().as_str()),
                 Escaped(&problem.label),
                 Escaped(&problem.text),
+            )?;
+        }
+        let keys = token.keys();
+        let readable = keys
+            .iter()
+            .filter(|key| key.custody == Custody::WorkerReadable);
+        for key in readable {
+            writeln!(
+                page,
+                "<p class=bad>{}: {}: worker-readable: the token shows it to whoever has its PIN</p>",
+                Escaped(token.name().as_str()),
+                Escaped(key.name.as_str()),
             )?;
         }
     }

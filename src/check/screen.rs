@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{AlgorithmReport, KeyReport, Level, Report, TokenReport, VersionReport};
-use crate::pkcs11::Attributes;
+use crate::{key::Custody, pkcs11::Attributes};
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -92,7 +92,11 @@ impl KeyReport {
             self.key_type.clone(),
             self.purpose.clone(),
             algorithms.join(" "),
-            custody(&version.attributes),
+            if self.custody == Custody::WorkerReadable.name() {
+                format!("WORKER-READABLE; {}", custody(&version.attributes))
+            } else {
+                custody(&version.attributes)
+            },
         ]
     }
 }

@@ -113,10 +113,12 @@ mod tests {
         for (name, key_type, algorithms) in samples() {
             let purpose = algorithms[0].purpose();
             let encryptions = match purpose {
-                crate::algorithm::Purpose::Sign | crate::algorithm::Purpose::Mac => Vec::new(),
                 crate::algorithm::Purpose::Decrypt | crate::algorithm::Purpose::Wrap => {
                     ContentEncryption::ALL.to_vec()
                 }
+                crate::algorithm::Purpose::Sign
+                | crate::algorithm::Purpose::Mac
+                | crate::algorithm::Purpose::ProveOrigin => Vec::new(),
             };
             Usage::new(key_type, purpose, algorithms, encryptions, false).expect(name);
         }

@@ -259,6 +259,7 @@ fn describe(key: &Key) -> v1::Key {
         compression_allowed: key.usage.compression_allowed(),
         primary_version: KeyResource::from(key.primary().version.clone()).to_string(),
         versions: key.versions.iter().map(describe_version).collect(),
+        custody: wire::custody_to_proto(key.custody).into(),
     }
 }
 
@@ -279,5 +280,6 @@ fn describe_version(facts: &VersionFacts) -> v1::KeyVersion {
             .unwrap_or_default(),
         thumbprint: facts.thumbprint.clone().unwrap_or_default(),
         adopted: facts.adopted,
+        imported: facts.imported,
     }
 }

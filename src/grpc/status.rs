@@ -110,6 +110,19 @@ impl From<Error> for Status {
             // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
             Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
             Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::NoSuchPartner(partner) => status(
+                Code::NotFound,
+                "PARTNER_NOT_FOUND",
+                text,
+                [("partner", partner.to_string())],
+            ),
+            Error::NoSuchScheme(scheme) => status(
+                Code::NotFound,
+                "SCHEME_NOT_FOUND",
+                text,
+                [("scheme", scheme.to_string())],
+            ),
+            Error::Choice(choice) => invalid(choice.reason(), text),
             Error::NotReady(not) => status(
                 Code::FailedPrecondition,
                 "PARTNER_NOT_READY",
@@ -129,13 +142,6 @@ impl From<Error> for Status {
 
 fn of_platform(error: PlatformError, text: String) -> Status {
     match error {
-        PlatformError::NoSuchPartner(partner) => status(
-            Code::NotFound,
-            "PARTNER_NOT_FOUND",
-            text,
-            [("partner", partner.to_string())],
-        ),
-        PlatformError::Choice(choice) => invalid(choice.reason(), text),
         PlatformError::NoPart { scheme, part } => status(
             Code::InvalidArgument,
             "SCHEME_WITHOUT_PART",
@@ -218,6 +224,13 @@ fn of_token(error: &TokenError) -> Status {
         }
         TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
         TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
+        TokenError::NotReadable(version) => status(
+            Code::FailedPrecondition,
+            "SECRET_NOT_READABLE",
+            text,
+            [("name", KeyResource::from(version.clone()).to_string())],
+        ),
+        TokenError::ContentKeyLength(_) => invalid("CONTENT_KEY_LENGTH", text),
         TokenError::Exists(key) => status(
             Code::AlreadyExists,
             "KEY_EXISTS",

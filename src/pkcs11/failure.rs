@@ -44,6 +44,14 @@ pub enum TokenError {
     /// The key went away, or is of a kind that the operation does not fit.
     #[error("{0} is not in the token any more, or can't do this")]
     NoSuchKey(KeyVersion),
+    /// A secret that is not for the worker to read, as a part of a message.
+    #[error(
+        "{0} is not a secret that may be part of a message; only one that was imported as worker-readable is"
+    )]
+    NotReadable(KeyVersion),
+    /// A content key that is too short or too long to be made provable.
+    #[error("a content key of {0} bytes; expected 16 to 32")]
+    ContentKeyLength(usize),
     /// A key of that name is there already.
     #[error("a key named {0} is there already")]
     Exists(KeyName),
@@ -64,6 +72,8 @@ impl TokenError {
             | Self::WrongPermit(_)
             | Self::TooLarge
             | Self::NoSuchKey(_)
+            | Self::NotReadable(_)
+            | Self::ContentKeyLength(_)
             | Self::Exists(_) => false,
         }
     }

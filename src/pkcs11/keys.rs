@@ -9,15 +9,16 @@ use std::{
     sync::Arc,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::protocol::{
-    Attributes, Binding, Capabilities, Flags, FoundKey, Inventory, Material, Problem,
+use super::{
+    protocol::{Attributes, Binding, Capabilities, Flags, FoundKey, Inventory, Material, Problem},
+    record::{Record, VersionRecord},
 };
 use crate::{
     algorithm::{AesSize, Algorithm, ContentEncryption, Hash, KeyType, Purpose, RsaSize},
-    key::{InvalidUsage, KeyName, KeyVersion, PublicKey, Usage},
+    key::{Custody, InvalidUsage, KeyName, KeyVersion, PublicKey, Usage},
 };
 
 /// A key that can be used.
@@ -29,6 +30,8 @@ pub struct Key {
     pub token: KeyName,
     /// What it may be used for.
     pub usage: Usage,
+    /// Who can ever see its bytes.
+    pub custody: Custody,
     /// Its versions, newest first; at least one.
     pub versions: Vec<VersionFacts>,
 }
@@ -46,6 +49,10 @@ pub struct VersionFacts {
     pub attributes: Attributes,
     /// Whether it was found without a record of this daemon's.
     pub adopted: bool,
+    /// Whether it came from outside through this daemon.
+    pub imported: bool,
+    /// How many of its bytes are its text, if it may be part of a message.
+    pub(super) secret_bytes: Option<u32>,
     pub(super) binding: Binding,
 }
 
@@ -76,15 +83,11 @@ pub struct Declaration {
     pub allow_compression: bool,
 }
 
-/// What is kept in the token beside a key of ours.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Record {
-    format: u32,
-    purpose: Purpose,
-    algorithms: Vec<Algorithm>,
-    content_encryptions: Vec<ContentEncryption>,
-    compression_allowed: bool,
+/// What holds for all versions of a key.
+struct Limits {
+    usage: Usage,
+    custody: Custody,
+    adopted: bool,
 }
 
 impl Key {
@@ -103,7 +106,7 @@ impl Key {
                 .map(|thumbprint| ("kid".to_owned(), json!(thumbprint))),
         );
         let public_use = match self.usage.purpose() {
-            Purpose::Sign | Purpose::Mac => "sig",
+            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin => "sig",
             Purpose::Decrypt | Purpose::Wrap => "enc",
         };
         jwk.insert("use".to_owned(), json!(public_use));
@@ -144,31 +147,27 @@ impl KeyTable {
                 continue;
             }
             versions.sort_by(|a, b| b.version.cmp(&a.version));
-            let usage =
-                usage(name, versions[0], inventory, declarations).and_then(|(usage, adopted)| {
-                    supported(&usage, &inventory.capabilities).map(|()| (usage, adopted))
-                });
-            match usage {
-                Ok((usage, adopted)) => {
-                    let versions = versions
-                        .iter()
-                        .filter(|version| {
-                            let same = key_type(version, &usage, adopted) == Ok(usage.key_type());
-                            if !same {
-                                table.problems.push(Problem {
-                                    label: version.version.to_string(),
-                                    text: "it is of another type than the newest version; it is left out".to_owned(),
-                                });
-                            }
-                            same
-                        })
-                        .map(|found| facts(found, adopted))
-                        .collect();
+            let limits = limits(name, versions[0], inventory, declarations).and_then(|limits| {
+                supported(&limits.usage, &inventory.capabilities).map(|()| limits)
+            });
+            match limits {
+                Ok(limits) => {
+                    let mut served = Vec::with_capacity(versions.len());
+                    for found in versions {
+                        match facts(found, inventory, &limits) {
+                            Ok(facts) => served.push(facts),
+                            Err(text) => table.problems.push(Problem {
+                                label: found.version.to_string(),
+                                text,
+                            }),
+                        }
+                    }
                     let key = Key {
                         name: name.clone(),
                         token: token.clone(),
-                        usage,
-                        versions,
+                        usage: limits.usage,
+                        custody: limits.custody,
+                        versions: served,
                     };
                     table.keys.insert(name.clone(), Arc::new(key));
                 }
@@ -214,18 +213,6 @@ pub fn jwks<'a>(keys: impl Iterator<Item = &'a Key>) -> Value {
     json!({ "keys": keys })
 }
 
-/// The record of a key that is about to be made.
-pub(super) fn record(usage: &Usage) -> Vec<u8> {
-    let record = Record {
-        format: 1,
-        purpose: usage.purpose(),
-        algorithms: usage.algorithms().to_vec(),
-        content_encryptions: usage.content_encryptions().to_vec(),
-        compression_allowed: usage.compression_allowed(),
-    };
-    serde_json::to_vec(&record).expect("names, numbers and lists of names")
-}
-
 /// What the token must allow a new key to do, for its purpose and no other.
 pub(super) fn flags(usage: &Usage) -> Flags {
     let agrees = usage.algorithms().iter().any(|algorithm| {
@@ -235,23 +222,38 @@ pub(super) fn flags(usage: &Usage) -> Flags {
         )
     });
     Flags {
-        sign: matches!(usage.purpose(), Purpose::Sign | Purpose::Mac),
+        sign: matches!(
+            usage.purpose(),
+            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin
+        ),
         decrypt: usage.purpose() == Purpose::Decrypt && !agrees,
         derive: agrees,
         unwrap: usage.purpose() == Purpose::Wrap,
     }
 }
 
-fn facts(found: &FoundKey, adopted: bool) -> VersionFacts {
+fn facts(found: &FoundKey, inventory: &Inventory, limits: &Limits) -> Result<VersionFacts, String> {
+    let record = VersionRecord::of(&found.version, &inventory.records)?;
+    let algorithms = limits.usage.algorithms();
+    let key_type = if limits.adopted {
+        type_for(&found.material, algorithms)
+    } else {
+        made_type(&found.material, record.as_ref(), algorithms)
+    };
+    if key_type != Ok(limits.usage.key_type()) {
+        return Err("it is of another type than the newest version; it is left out".to_owned());
+    }
     let public = public(&found.material);
-    VersionFacts {
+    Ok(VersionFacts {
         version: found.version.clone(),
         thumbprint: public.as_ref().map(PublicKey::thumbprint),
         public,
         attributes: found.attributes,
-        adopted,
+        adopted: limits.adopted,
+        imported: record.as_ref().is_some_and(|record| record.imported),
+        secret_bytes: record.and_then(|record| record.secret_bytes),
         binding: found.binding,
-    }
+    })
 }
 
 fn public(material: &Material) -> Option<PublicKey> {
@@ -264,20 +266,26 @@ fn public(material: &Material) -> Option<PublicKey> {
     Some(key.expect("the worker made this key from the same numbers"))
 }
 
-/// What a key may be used for, and whether it was adopted.
-fn usage(
+/// What a key may be used for, judged by its newest version.
+fn limits(
     name: &KeyName,
     found: &FoundKey,
     inventory: &Inventory,
     declarations: &[Declaration],
-) -> Result<(Usage, bool), String> {
+) -> Result<Limits, String> {
     let unfit = |error: InvalidUsage| error.to_string();
+    let adopted = |usage| Limits {
+        usage,
+        custody: Custody::TokenOnly,
+        adopted: true,
+    };
     if let Some(record) = inventory.records.get(name.as_str()) {
-        let record: Record = serde_json::from_slice(record)
-            .ok()
-            .filter(|record: &Record| record.format == 1)
-            .ok_or("its record in the token can't be read; it may be of a newer version of this program")?;
-        let key_type = made_type(&found.material, &record.algorithms)?;
+        let record = Record::parse(record).ok_or(
+            "its record in the token can't be read; it may be of a newer version of this program",
+        )?;
+        let version = VersionRecord::of(&found.version, &inventory.records)?;
+        let key_type = made_type(&found.material, version.as_ref(), &record.algorithms)?;
+        let custody = record.custody;
         return Usage::new(
             key_type,
             record.purpose,
@@ -285,7 +293,11 @@ fn usage(
             record.content_encryptions,
             record.compression_allowed,
         )
-        .map(|usage| (usage, false))
+        .map(|usage| Limits {
+            usage,
+            custody,
+            adopted: false,
+        })
         .map_err(unfit);
     }
     if let Some(declared) = declarations.iter().find(|declared| declared.name == *name) {
@@ -297,13 +309,13 @@ fn usage(
             declared.content_encryptions.clone(),
             declared.allow_compression,
         )
-        .map(|usage| (usage, true))
+        .map(adopted)
         .map_err(unfit);
     }
     let (purpose, mut algorithms) = only_use(found)
         .ok_or("the token allows it more than one use, or none that is known; say in [[keys]] what it is for")?;
     let encryptions = match purpose {
-        Purpose::Sign | Purpose::Mac => Vec::new(),
+        Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin => Vec::new(),
         Purpose::Decrypt | Purpose::Wrap => ContentEncryption::ALL.to_vec(),
     };
     let key_type = type_for(&found.material, &algorithms)?;
@@ -315,7 +327,7 @@ fn usage(
             .is_ok()
     });
     Usage::new(key_type, purpose, algorithms, encryptions, false)
-        .map(|usage| (usage, true))
+        .map(adopted)
         .map_err(unfit)
 }
 
@@ -385,18 +397,22 @@ fn only_use(found: &FoundKey) -> Option<(Purpose, Vec<Algorithm>)> {
     })
 }
 
-fn key_type(found: &FoundKey, usage: &Usage, adopted: bool) -> Result<KeyType, String> {
-    if adopted {
-        type_for(&found.material, usage.algorithms())
-    } else {
-        made_type(&found.material, usage.algorithms())
-    }
-}
-
-/// The type of a key that was made here: a secret is as long as the hash that it was made for.
-fn made_type(material: &Material, algorithms: &[Algorithm]) -> Result<KeyType, String> {
+/// The type of a key that was made here: a secret is as long as the hash that it was made for. Of one that was
+/// imported the record tells, since a token need not know how long a secret is that it unwrapped.
+fn made_type(
+    material: &Material,
+    record: Option<&VersionRecord>,
+    algorithms: &[Algorithm],
+) -> Result<KeyType, String> {
     let hashes = [Hash::Sha256, Hash::Sha384, Hash::Sha512];
+    let recorded = record.and_then(VersionRecord::key_type);
     match material {
+        Material::Secret { made_for: None, .. } if matches!(recorded, Some(KeyType::Hmac(_))) => {
+            Ok(recorded.expect("it was just looked at"))
+        }
+        Material::Aes { bytes: 0 } if matches!(recorded, Some(KeyType::Aes(_))) => {
+            Ok(recorded.expect("it was just looked at"))
+        }
         Material::Secret {
             bytes,
             made_for: None,

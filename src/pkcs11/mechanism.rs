@@ -30,7 +30,8 @@ impl SignWith {
             | Algorithm::EcdhEsA256Kw
             | Algorithm::A128Kw
             | Algorithm::A256Kw
-            | Algorithm::Dir => return None,
+            | Algorithm::Dir
+            | Algorithm::Rsa15Private => return None,
         })
     }
 
@@ -188,7 +189,9 @@ impl Capabilities {
     /// What the token is asked to do for this algorithm.
     pub(super) const fn mechanism_for(&self, algorithm: Algorithm) -> MechanismType {
         match algorithm {
-            Algorithm::RsaPkcs1(_) | Algorithm::Rsa15 => MechanismType::RSA_PKCS,
+            Algorithm::RsaPkcs1(_) | Algorithm::Rsa15 | Algorithm::Rsa15Private => {
+                MechanismType::RSA_PKCS
+            }
             Algorithm::RsaPss(_) => MechanismType::RSA_PKCS_PSS,
             Algorithm::Ecdsa(_) => MechanismType::ECDSA,
             Algorithm::EdDsa => MechanismType::EDDSA,

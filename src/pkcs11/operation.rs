@@ -37,6 +37,7 @@ use crate::{
 };
 
 mod create;
+mod parts;
 
 /// What all lanes of a worker share.
 pub(super) struct Module {
@@ -162,6 +163,8 @@ impl Lane {
             } => self.with_key(&key, Work::Ours, |session, handle, _| {
                 session.encrypt(&gcm(&mut iv, &aad)?, handle.object, &plaintext)
             }),
+            Request::MacOfParts { key, hash, parts } => self.mac_of_parts(&key, hash, parts),
+            Request::ProveOrigin { key, content_key } => self.prove_origin(&key, &content_key),
             Request::MacStart { stream, key, hash } => {
                 return done(self.mac_start(stream, &key, hash));
             }
@@ -506,7 +509,7 @@ fn take_value(session: &Session, object: ObjectHandle) -> Result<Vec<u8>, Error>
         .unwrap_or_default())
 }
 
-fn gcm<'a>(iv: &'a mut [u8; 12], aad: &'a [u8]) -> Result<Mechanism<'a>, Error> {
+fn gcm<'a>(iv: &'a mut [u8], aad: &'a [u8]) -> Result<Mechanism<'a>, Error> {
     Ok(Mechanism::AesGcm(GcmParams::new(
         iv,
         aad,

@@ -331,7 +331,8 @@ pub(super) enum Request {
     /// AES-GCM with a 16-byte tag behind the ciphertext.
     Open {
         key: KeyReference,
-        iv: [u8; 12],
+        #[serde(with = "serde_bytes")]
+        iv: Vec<u8>,
         #[serde(with = "serde_bytes")]
         aad: Vec<u8>,
         #[serde(with = "serde_bytes")]
@@ -344,6 +345,18 @@ pub(super) enum Request {
         aad: Vec<u8>,
         #[serde(with = "wiped")]
         plaintext: Zeroizing<Vec<u8>>,
+    },
+    /// A MAC over a message that is put together here, with secrets in it.
+    MacOfParts {
+        key: KeyReference,
+        hash: Hash,
+        parts: Vec<Part>,
+    },
+    /// PKCS#1 v1.5, block type 1, over a content key.
+    ProveOrigin {
+        key: KeyReference,
+        #[serde(with = "wiped")]
+        content_key: Zeroizing<Vec<u8>>,
     },
     MacStart {
         stream: u64,
@@ -381,6 +394,17 @@ pub(super) enum Request {
     Check {
         /// A key that must be there.
         key: Option<KeyReference>,
+    },
+}
+
+/// A piece of a message.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Part {
+    Bytes(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// So many bytes of a secret that the token shows.
+    Secret {
+        key: KeyReference,
+        length: u32,
     },
 }
 

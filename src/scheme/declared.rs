@@ -1,6 +1,6 @@
 //! What a scheme declares: constants, inputs, keys and values; and the check that nothing else is named.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use crate::{
     algorithm::{Algorithm, Purpose},
@@ -67,6 +67,36 @@ pub enum SecretEncoding {
 #[error("the secret is not written as the scheme says: expected {0}")]
 pub struct InvalidSecret(&'static str);
 
+impl fmt::Display for SecretEncoding {
+    /// As it is told over the wire; [`FromStr`] reads it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Utf8 => formatter.write_str("utf8"),
+            Self::Hex => formatter.write_str("hex"),
+            Self::Base64 => formatter.write_str("base64"),
+            Self::Base64AfterPrefix(prefix) => write!(formatter, "{AFTER}{prefix}"),
+        }
+    }
+}
+
+impl FromStr for SecretEncoding {
+    type Err = InvalidSecret;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecret> {
+        match text {
+            "utf8" => Ok(Self::Utf8),
+            "hex" => Ok(Self::Hex),
+            "base64" => Ok(Self::Base64),
+            other => other
+                .strip_prefix(AFTER)
+                .map(|prefix| Self::Base64AfterPrefix(prefix.to_owned()))
+                .ok_or(InvalidSecret("an encoding that is known here")),
+        }
+    }
+}
+
+const AFTER: &str = "base64 after ";
+
 impl KeyRole {
     /// The bytes of a secret from its text.
     ///
@@ -74,30 +104,12 @@ impl KeyRole {
     ///
     /// If the text is not in the scheme's encoding, or empty.
     pub fn secret_bytes(&self, text: &str) -> Result<Vec<u8>, InvalidSecret> {
-        let hexadecimal = "pairs of hexadecimal digits";
-        let base64 = "padded base64, after the prefix if there is one";
-        let bytes = match self.secret_encoding.as_ref() {
-            None => {
-                return Err(InvalidSecret(
-                    "no secret: the key is not one for HMAC or dir",
-                ));
-            }
-            Some(SecretEncoding::Utf8) => text.as_bytes().to_vec(),
-            Some(SecretEncoding::Hex) => {
-                encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
-            }
-            Some(SecretEncoding::Base64) => {
-                encoding::decode_base64(text.as_bytes()).map_err(|_| InvalidSecret(base64))?
-            }
-            Some(SecretEncoding::Base64AfterPrefix(prefix)) => text
-                .strip_prefix(prefix)
-                .and_then(|rest| encoding::decode_base64(rest.as_bytes()).ok())
-                .ok_or(InvalidSecret(base64))?,
-        };
-        if bytes.is_empty() {
-            return Err(InvalidSecret("at least one byte"));
+        match self.secret_encoding.as_ref() {
+            None => Err(InvalidSecret(
+                "no secret: the key is not one for HMAC or dir",
+            )),
+            Some(encoding) => encoding.bytes(text),
         }
-        Ok(bytes)
     }
 
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
@@ -175,6 +187,33 @@ impl KeyUse {
 }
 
 impl SecretEncoding {
+    /// The bytes of a secret from its text.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not in this encoding, or empty.
+    pub fn bytes(&self, text: &str) -> Result<Vec<u8>, InvalidSecret> {
+        let hexadecimal = "pairs of hexadecimal digits";
+        let base64 = "padded base64, after the prefix if there is one";
+        let bytes = match self {
+            Self::Utf8 => text.as_bytes().to_vec(),
+            Self::Hex => {
+                encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
+            }
+            Self::Base64 => {
+                encoding::decode_base64(text.as_bytes()).map_err(|_| InvalidSecret(base64))?
+            }
+            Self::Base64AfterPrefix(prefix) => text
+                .strip_prefix(prefix)
+                .and_then(|rest| encoding::decode_base64(rest.as_bytes()).ok())
+                .ok_or(InvalidSecret(base64))?,
+        };
+        if bytes.is_empty() {
+            return Err(InvalidSecret("at least one byte"));
+        }
+        Ok(bytes)
+    }
+
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
         let expected = "utf8, hex, base64, or { base64-after-prefix = \"…\" }";
         match item.as_text() {

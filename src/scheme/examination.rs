@@ -259,6 +259,7 @@ impl Examination<'_> {
             authenticated: Vec::new(),
             unsigned: Vec::new(),
             sealed: None,
+            time: self.time.filter(|_| right.is_some()),
             replay_id: None,
             remember_seconds: None,
             protections: Protections {

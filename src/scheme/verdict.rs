@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::scheme::{opening::Sealed, verify::Acknowledgement};
+use crate::scheme::{opening::Sealed, time::UnixMilliseconds, verify::Acknowledgement};
 
 /// What has become of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Verdict {
     pub unsigned: Vec<(String, Vec<u8>)>,
     /// What is to be decrypted now, and given to [`super::Examination::opened`].
     pub sealed: Option<Sealed>,
+    /// The time that the message says of itself, if the scheme has one and the signature is right.
+    pub time: Option<UnixMilliseconds>,
     /// What tells the message from every other; whoever decides about duplicates remembers it.
     pub replay_id: Option<Vec<u8>>,
     /// For how long: at least as long as the message would be in time.

@@ -443,14 +443,10 @@ pub(super) async fn open(
             aad,
             ciphertext_and_tag,
         } => {
-            let iv = iv
-                .as_slice()
-                .try_into()
-                .expect("an opening's IV has twelve bytes");
             token
                 .open_sealed(
                     permit,
-                    iv,
+                    iv.clone(),
                     aad.clone(),
                     ciphertext_and_tag.clone(),
                     call.deadline,

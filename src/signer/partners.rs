@@ -6,8 +6,9 @@ use crate::{
     algorithm::{Algorithm, Purpose},
     key::KeyName,
     partner::{Assignment, Partner, PartnerName, Partners, RoleKey},
-    scheme::SchemeName,
-    signer::{Error, Signer},
+    policy::{Operation, Partnership, Permit},
+    scheme::{Act, SchemeName},
+    signer::{Call, Error, Signer},
 };
 
 /// A key that a partner's file names, and that can't play its part.
@@ -35,6 +36,65 @@ impl Signer {
     /// The partners and schemes in force.
     pub fn partners(&self) -> Arc<Partners> {
         self.partners.load_full()
+    }
+
+    /// The scheme of a partner that a caller means, and leave to follow it. A partner that is not there and one that
+    /// the caller may do nothing with look alike.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`]; then [`Error::NoSuchPartner`] and [`Error::Choice`].
+    pub fn partnership(
+        &self,
+        call: &Call,
+        name: &PartnerName,
+        wanted: Option<&SchemeName>,
+        act: Act,
+        operation: Operation,
+    ) -> Result<(Arc<Partner>, Permit<Partnership>), Error> {
+        let policy = self.policy.load();
+        // First whether any scheme would do: what the partner has is told to nobody else.
+        let _sight = self.authorized(policy.authorize_sight(&call.identity, name, operation))?;
+        let partners = self.partners.load();
+        let partner = partners
+            .partner(name)
+            .ok_or_else(|| Error::NoSuchPartner(name.clone()))?;
+        let scheme = match wanted {
+            Some(scheme) => scheme,
+            None => partner.choose(None, act)?.name(),
+        };
+        let permit =
+            self.authorized(policy.authorize_partner(&call.identity, name, scheme, operation))?;
+        partner.choose(Some(scheme), act)?;
+        Ok((Arc::clone(partner), permit))
+    }
+
+    /// A partner, for a caller who may do anything with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Denied`]; then [`Error::NoSuchPartner`].
+    pub fn partner(&self, call: &Call, name: &PartnerName) -> Result<Arc<Partner>, Error> {
+        let policy = self.policy.load();
+        let sight = policy.authorize_sight(&call.identity, name, Operation::GetPartner);
+        let sight = self.authorized(sight)?;
+        let partners = self.partners.load();
+        let partner = partners.partner(sight.partner());
+        partner
+            .cloned()
+            .ok_or_else(|| Error::NoSuchPartner(name.clone()))
+    }
+
+    /// The partners that a caller may do anything with, by name.
+    pub fn visible_partners(&self, call: &Call) -> Vec<Arc<Partner>> {
+        let (policy, partners) = (self.policy.load(), self.partners.load());
+        let visible = |partner: &&Arc<Partner>| {
+            let sight = Operation::GetPartner;
+            policy
+                .authorize_sight(&call.identity, partner.name(), sight)
+                .is_ok()
+        };
+        partners.iter().filter(visible).cloned().collect()
     }
 
     /// Puts others in force, for the next request.
@@ -91,10 +151,12 @@ impl Signer {
         let Some(algorithm) = algorithm else {
             return match usage.purpose() {
                 Purpose::Mac => Ok(()),
-                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap => Err(format!(
-                    "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
-                    usage.purpose()
-                )),
+                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => {
+                    Err(format!(
+                        "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
+                        usage.purpose()
+                    ))
+                }
             };
         };
         if usage.allows(algorithm) {

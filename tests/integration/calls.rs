@@ -17,7 +17,7 @@ use chancery::{
 use tempfile::TempDir;
 
 /// Every algorithm.
-pub const ALGORITHMS: [Algorithm; 22] = [
+pub const ALGORITHMS: [Algorithm; 23] = [
     Algorithm::Rs256,
     Algorithm::Rs384,
     Algorithm::Rs512,
@@ -40,6 +40,7 @@ pub const ALGORITHMS: [Algorithm; 22] = [
     Algorithm::A128kw,
     Algorithm::A256kw,
     Algorithm::Dir,
+    Algorithm::Rsa15Private,
 ];
 
 /// Every content encryption.
@@ -59,6 +60,7 @@ pub fn purpose(algorithm: Algorithm) -> KeyPurpose {
         1..=10 => KeyPurpose::Sign,
         11..=13 => KeyPurpose::Mac,
         20 | 21 => KeyPurpose::Wrap,
+        23 => KeyPurpose::ProveOrigin,
         _ => KeyPurpose::Decrypt,
     }
 }
@@ -68,7 +70,7 @@ pub fn purpose(algorithm: Algorithm) -> KeyPurpose {
 pub fn new_key(id: &str, key_type: KeyType, algorithms: &[Algorithm]) -> CreateKeyRequest {
     let purpose = purpose(algorithms[0]);
     let encryptions: &[ContentEncryption] = match (purpose, key_type) {
-        (KeyPurpose::Sign | KeyPurpose::Mac, _) => &[],
+        (KeyPurpose::Sign | KeyPurpose::Mac | KeyPurpose::ProveOrigin, _) => &[],
         (KeyPurpose::Decrypt, KeyType::Aes128) => &[ContentEncryption::A128gcm],
         (KeyPurpose::Decrypt, KeyType::Aes256) => &[ContentEncryption::A256gcm],
         _ => &ENCRYPTIONS,

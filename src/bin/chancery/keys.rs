@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use chancery::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
-    key::{KeyName, Usage},
+    key::{Custody, KeyName, Usage},
     proto::v1::{
         CreateKeyRequest, GetJwksRequest, GetKeyRequest, GetPublicKeyRequest, Key, TokenAttributes,
     },
@@ -128,10 +128,19 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
                 algorithm_names(key).join(" "),
                 short(&key.primary_version),
                 key.token.clone(),
+                custody_name(key),
             ]
         })
         .collect();
-    let header = ["key", "type", "purpose", "algorithms", "primary", "token"];
+    let header = [
+        "key",
+        "type",
+        "purpose",
+        "algorithms",
+        "primary",
+        "token",
+        "custody",
+    ];
     session.streams.table(&header, rows)
 }
 
@@ -244,6 +253,13 @@ fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Trouble> {
         lines.push(("content encryptions", enc.join(" ")));
         lines.push(("compression", allowed(key.compression_allowed).into()));
     }
+    let custody = match wire::custody_from_proto(key.custody) {
+        Some(Custody::WorkerReadable) => {
+            "WORKER-READABLE: the token shows it to whoever has its PIN".to_owned()
+        }
+        _ => custody_name(&key),
+    };
+    lines.push(("custody", custody));
     lines.push(("primary version", key.primary_version.clone()));
     for (name, value) in lines {
         field(session.streams, "", name, &value)?;
@@ -257,6 +273,9 @@ fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Trouble> {
         }
         if version.adopted {
             lines.push(("origin", "found in the token, made by others".into()));
+        }
+        if version.imported {
+            lines.push(("origin", "imported; whoever made it may have a copy".into()));
         }
         lines.push((
             "the token says",
@@ -336,6 +355,7 @@ fn as_json(key: &Key) -> Value {
                 "public_key_sha256": version.public_key_sha256,
                 "thumbprint": version.thumbprint,
                 "adopted": version.adopted,
+                "imported": version.imported,
             })
         })
         .collect::<Vec<_>>();
@@ -347,6 +367,7 @@ fn as_json(key: &Key) -> Value {
         "algorithms": algorithm_names(key),
         "content_encryptions": encryption_names(key),
         "compression_allowed": key.compression_allowed,
+        "custody": custody_name(key),
         "primary_version": key.primary_version,
         "versions": versions,
     })
@@ -372,6 +393,15 @@ fn key_type_name(key: &Key) -> String {
 fn purpose_name(key: &Key) -> String {
     wire::purpose_from_proto(key.purpose)
         .map_or_else(|| arguments::unknown(key.purpose), |one| one.to_string())
+}
+
+/// The weaker class in capitals: it must not be overlooked.
+fn custody_name(key: &Key) -> String {
+    match wire::custody_from_proto(key.custody) {
+        Some(Custody::WorkerReadable) => Custody::WorkerReadable.name().to_ascii_uppercase(),
+        Some(other) => other.to_string(),
+        None => arguments::unknown(key.custody),
+    }
 }
 
 fn algorithm_names(key: &Key) -> Vec<String> {

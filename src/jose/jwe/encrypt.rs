@@ -134,7 +134,8 @@ fn encrypter(recipient: &PublicRecipient, algorithm: Algorithm) -> Result<Encryp
         | Algorithm::Hmac(_)
         | Algorithm::A128Kw
         | Algorithm::A256Kw
-        | Algorithm::Dir => {
+        | Algorithm::Dir
+        | Algorithm::Rsa15Private => {
             return Err(EncryptError::KeyType {
                 algorithm,
                 key_type: recipient.key().key_type(),

@@ -189,7 +189,8 @@ impl Jwe {
             | Algorithm::RsaPss(_)
             | Algorithm::Ecdsa(_)
             | Algorithm::EdDsa
-            | Algorithm::Hmac(_) => return Err(Cause::Algorithm),
+            | Algorithm::Hmac(_)
+            | Algorithm::Rsa15Private => return Err(Cause::Algorithm),
         };
         Ok(Opening {
             jwe: self,

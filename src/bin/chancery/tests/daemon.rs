@@ -275,6 +275,7 @@ impl KeyService for Canned {
             content_encryptions: request.content_encryptions,
             compression_allowed: request.compression_allowed,
             versions: Vec::new(),
+            custody: Custody::TokenOnly.into(),
         };
         Ok(Response::new(CreateKeyResponse { key: Some(key) }))
     }
@@ -421,6 +422,7 @@ fn payouts() -> Key {
             }),
             ..KeyVersion::default()
         }],
+        custody: Custody::TokenOnly.into(),
         ..Key::default()
     }
 }
