@@ -32,9 +32,10 @@
 //! key        -> algorithm
 //! jose       -> algorithm key
 //! scheme     -> algorithm jose key
+//! store      -> algorithm identity key
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity key partner scheme
-//! store      -> algorithm identity key
+//! audit      -> algorithm identity key policy
 //! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
@@ -42,12 +43,12 @@
 //! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
 //! admin      -> grpc key pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key partner pkcs11 policy scheme store telemetry tls
+//! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto scheme signer store telemetry tls
 //! check      -> algorithm config key pkcs11 policy server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key partner policy proto scheme wire
+//! chancery   -> algorithm audit client identity key partner policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -75,6 +76,7 @@
 
 pub mod admin;
 pub mod algorithm;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod config;

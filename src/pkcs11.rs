@@ -27,6 +27,7 @@ use crate::{
 pub use config::Config;
 pub use errors::{Fault, Treatment};
 pub use failure::TokenError;
+pub use import::{ImportError, Wrapped, WrappingKey};
 pub use initialize::{Initialized, NewToken, initialize, run as run_initialization};
 pub use keys::{Declaration, Key, KeyTable, VersionFacts, jwks};
 pub use long_mac::MacStream;
@@ -38,7 +39,7 @@ pub use worker::run as run_worker;
 
 use gather::Gather;
 use long_mac::MAX_LONG_MACS;
-use pool::{Cause, Pool, Repeat};
+use pool::{Begun, Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 use record::Record;
 
@@ -46,6 +47,7 @@ mod config;
 mod errors;
 mod failure;
 mod gather;
+mod import;
 mod initialize;
 mod inventory;
 mod keys;
@@ -381,6 +383,9 @@ impl Token {
         usage: Usage,
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
+        if permit.operation() != Operation::Create {
+            return Err(TokenError::WrongPermit(permit.operation()));
+        }
         let name = permit.key().clone();
         let _turn = timeout_at(deadline, self.creating.lock())
             .await
@@ -405,6 +410,20 @@ impl Token {
             .pool
             .run_aside(&request, deadline, limit, Repeat::Never)
             .await?;
+        let version = KeyVersion {
+            key: name,
+            version: Version::FIRST,
+        };
+        self.made(begun, reply, &version).await
+    }
+
+    /// Puts the listing in force that a key which was just made came with, and finds it there.
+    async fn made(
+        &self,
+        begun: Begun,
+        reply: Reply,
+        version: &KeyVersion,
+    ) -> Result<Arc<Key>, TokenError> {
         match reply {
             Reply::Inventory(inventory) => {
                 if !self.pool.publish(begun, Cause::Made, *inventory).await {
@@ -415,22 +434,26 @@ impl Token {
             // What is in the table is behind.
             Reply::Exists => {
                 let _ = self.refresh().await;
-                return Err(TokenError::Exists(name));
+                return Err(TokenError::Exists(version.key.clone()));
             }
             _ => return Err(TokenError::Lost),
         }
         // A listing that was made while another process wrote to the token can show a key without its label.
         for _ in 0..SETTLE_TRIES {
-            if let Some(key) = self.keys().get(&name) {
-                return Ok(Arc::clone(key));
+            if let Some(key) = self.key_with(version) {
+                return Ok(key);
             }
             tokio::time::sleep(SETTLE_PAUSE).await;
             let _ = self.refresh().await;
         }
-        self.keys()
-            .get(&name)
+        self.key_with(version).ok_or(TokenError::OutcomeUnknown)
+    }
+
+    fn key_with(&self, version: &KeyVersion) -> Option<Arc<Key>> {
+        let keys = self.keys();
+        keys.get(&version.key)
+            .filter(|key| key.version(version).is_some())
             .cloned()
-            .ok_or(TokenError::OutcomeUnknown)
     }
 
     /// Lists the token anew, for keys that others made or removed meanwhile.

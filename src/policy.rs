@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -51,7 +51,9 @@ pub struct Denied {
 }
 
 /// How near the rules come to allowing what they deny: the first of its parts that is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// No rule names the identity.
@@ -110,7 +112,9 @@ impl Policy {
     pub fn named_keys(&self) -> impl Iterator<Item = (&str, &KeyName)> {
         self.rules
             .iter()
-            .filter(|rule| !rule.names_operation(Operation::Create))
+            .filter(|rule| {
+                !rule.names_operation(Operation::Create) && !rule.names_operation(Operation::Import)
+            })
             .flat_map(|rule| {
                 let patterns = rule.keys.iter().flatten();
                 patterns.filter_map(|pattern| match pattern {
@@ -141,6 +145,7 @@ impl Policy {
             | Operation::RequestCertificate => true,
             Operation::Get
             | Operation::Create
+            | Operation::Import
             | Operation::GenerateRandom
             | Operation::SignRequest
             | Operation::SignResponse
@@ -197,7 +202,31 @@ impl Policy {
         key: &KeyName,
         algorithms: &[Algorithm],
     ) -> Result<Permit<Creation>, Denied> {
-        let operation = Operation::Create;
+        self.decide_creation(identity, key, Operation::Create, algorithms)
+    }
+
+    /// Asks to bring in a key, or another version of one, that may be used with these algorithms; one rule must allow
+    /// all of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], if no rule allows it, or if there is no algorithm.
+    pub fn authorize_import(
+        &self,
+        identity: &Arc<Identity>,
+        key: &KeyName,
+        algorithms: &[Algorithm],
+    ) -> Result<Permit<Creation>, Denied> {
+        self.decide_creation(identity, key, Operation::Import, algorithms)
+    }
+
+    fn decide_creation(
+        &self,
+        identity: &Arc<Identity>,
+        key: &KeyName,
+        operation: Operation,
+        algorithms: &[Algorithm],
+    ) -> Result<Permit<Creation>, Denied> {
         let subject = || Creation::new(key, algorithms);
         let question = Question {
             key: Some(key),

@@ -44,6 +44,7 @@ mod document;
 mod encoding;
 mod examination;
 mod expression;
+mod family;
 mod fault;
 mod field;
 mod fields;
@@ -57,6 +58,7 @@ mod proof;
 mod sealing;
 mod sign;
 mod source;
+mod structured;
 mod test_key;
 mod time;
 mod values;
@@ -452,7 +454,7 @@ impl Unproven {
         ] {
             if there && !found {
                 let message = format!(
-                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]"
+                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]: add a [[vectors]] with a message and what comes of it, from the platform's documentation or made with another tool"
                 );
                 return Err(SchemeError::new(
                     scheme.line,

@@ -28,6 +28,7 @@ use crate::{
 
 pub use clock::Clock;
 pub use error::Error;
+pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
@@ -41,6 +42,7 @@ pub use platform::{
 mod certificate_request;
 mod clock;
 mod error;
+mod import;
 mod keys;
 mod long;
 mod message;
@@ -480,6 +482,7 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         }
         Operation::Get
         | Operation::Create
+        | Operation::Import
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

@@ -96,7 +96,7 @@ pub fn load_partners(platforms: &Platforms) -> Result<Partners, ConfigError> {
             .map_err(|fault| ConfigError::Content {
                 line: location::line(&text, fault.key()),
                 key: fault.key().to_owned(),
-                message: fault.fault().to_string(),
+                message: format!("{}: {}", fault.fault().reason(), fault.fault()),
                 path,
             })?;
     }
@@ -108,7 +108,7 @@ fn add_scheme(partners: &mut Partners, path: &Path, text: &str) -> Result<(), Co
         path: path.to_owned(),
         line: Some(error.line()),
         key: error.at().to_owned(),
-        message: error.message().to_owned(),
+        message: format!("{}: {}", error.reason(), error.message()),
     })?;
     partners
         .add_scheme(scheme)

@@ -13,7 +13,7 @@ pub(super) const POLICY: &str = r#"# Who may do what with which key. What no rul
 name = "app-a-does-everything"
 identities = ["spiffe://chancery.dev/app-a"]
 keys = ["*"]
-operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "request_certificate", "generate_random"]
+operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "request_certificate", "generate_random"]
 algorithms = ["*"]
 
 [[rules]]

@@ -22,44 +22,7 @@ impl KeyService for Services {
         request: Request<v1::CreateKeyRequest>,
     ) -> Answer<v1::CreateKeyResponse> {
         let call = self.call(&request)?;
-        let asked = request.into_inner();
-        let wanted = KeyRequest {
-            name: asked
-                .key_id
-                .parse()
-                .map_err(|error| invalid("KEY_NAME_INVALID", format!("`key_id`: {error}")))?,
-            token: token(&asked.token)?,
-            key_type: wire::key_type_from_proto(asked.r#type).ok_or_else(|| {
-                invalid(
-                    "KEY_TYPE_UNSPECIFIED",
-                    "`type` is not set, or not known here; name one",
-                )
-            })?,
-            purpose: wire::purpose_from_proto(asked.purpose).ok_or_else(|| {
-                invalid(
-                    "KEY_PURPOSE_UNSPECIFIED",
-                    "`purpose` is not set, or not known here; name one",
-                )
-            })?,
-            algorithms: asked
-                .algorithms
-                .into_iter()
-                .map(algorithm)
-                .collect::<Result<_, _>>()?,
-            content_encryptions: asked
-                .content_encryptions
-                .into_iter()
-                .map(content_encryption)
-                .collect::<Result<_, _>>()?,
-            compression_allowed: asked.compression_allowed,
-        };
-        // The policy has no answer to a question about no algorithm; this is the caller's slip, not a refusal.
-        if wanted.algorithms.is_empty() {
-            return Err(invalid(
-                "KEY_USAGE_INVALID",
-                "`algorithms` is empty; name at least one",
-            ));
-        }
+        let wanted = key_request(request.into_inner())?;
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
             let key = signer.create_key(&call, wanted).await?;
@@ -68,6 +31,27 @@ impl KeyService for Services {
             })
         })
         .await
+    }
+
+    async fn get_import_wrapping_key(
+        &self,
+        request: Request<v1::GetImportWrappingKeyRequest>,
+    ) -> Answer<v1::GetImportWrappingKeyResponse> {
+        self.wrapping_key(request).await
+    }
+
+    async fn import_key(
+        &self,
+        request: Request<v1::ImportKeyRequest>,
+    ) -> Answer<v1::ImportKeyResponse> {
+        self.import(request).await
+    }
+
+    async fn import_key_version(
+        &self,
+        request: Request<v1::ImportKeyVersionRequest>,
+    ) -> Answer<v1::ImportKeyVersionResponse> {
+        self.import_version(request).await
     }
 
     async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Answer<v1::GetKeyResponse> {
@@ -228,7 +212,49 @@ impl KeyService for Services {
     }
 }
 
-fn token(name: &str) -> Result<Option<KeyName>, Status> {
+/// What a key that is to be made or imported is to be.
+pub(super) fn key_request(asked: v1::CreateKeyRequest) -> Result<KeyRequest, Status> {
+    let wanted = KeyRequest {
+        name: asked
+            .key_id
+            .parse()
+            .map_err(|error| invalid("KEY_NAME_INVALID", format!("`key_id`: {error}")))?,
+        token: token(&asked.token)?,
+        key_type: wire::key_type_from_proto(asked.r#type).ok_or_else(|| {
+            invalid(
+                "KEY_TYPE_UNSPECIFIED",
+                "`type` is not set, or not known here; name one",
+            )
+        })?,
+        purpose: wire::purpose_from_proto(asked.purpose).ok_or_else(|| {
+            invalid(
+                "KEY_PURPOSE_UNSPECIFIED",
+                "`purpose` is not set, or not known here; name one",
+            )
+        })?,
+        algorithms: asked
+            .algorithms
+            .into_iter()
+            .map(algorithm)
+            .collect::<Result<_, _>>()?,
+        content_encryptions: asked
+            .content_encryptions
+            .into_iter()
+            .map(content_encryption)
+            .collect::<Result<_, _>>()?,
+        compression_allowed: asked.compression_allowed,
+    };
+    // The policy has no answer to a question about no algorithm; this is the caller's slip, not a refusal.
+    if wanted.algorithms.is_empty() {
+        return Err(invalid(
+            "KEY_USAGE_INVALID",
+            "`algorithms` is empty; name at least one",
+        ));
+    }
+    Ok(wanted)
+}
+
+pub(super) fn token(name: &str) -> Result<Option<KeyName>, Status> {
     match name {
         "" => Ok(None),
         name => name
@@ -238,7 +264,7 @@ fn token(name: &str) -> Result<Option<KeyName>, Status> {
     }
 }
 
-fn describe(key: &Key) -> v1::Key {
+pub(super) fn describe(key: &Key) -> v1::Key {
     v1::Key {
         name: KeyResource::from(key.name.clone()).to_string(),
         token: key.token.to_string(),

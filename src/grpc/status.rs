@@ -231,6 +231,10 @@ fn of_token(error: &TokenError) -> Status {
             [("name", KeyResource::from(version.clone()).to_string())],
         ),
         TokenError::ContentKeyLength(_) => invalid("CONTENT_KEY_LENGTH", text),
+        TokenError::Import(error) if error.is_precondition() => {
+            status(Code::FailedPrecondition, error.reason(), text, [])
+        }
+        TokenError::Import(error) => invalid(error.reason(), text),
         TokenError::Exists(key) => status(
             Code::AlreadyExists,
             "KEY_EXISTS",

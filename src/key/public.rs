@@ -203,6 +203,14 @@ impl PublicKey {
             .raw_bytes()
     }
 
+    /// The modulus and public exponent of an RSA key, big-endian without leading zeros.
+    pub fn rsa_numbers(&self) -> Option<(&[u8], &[u8])> {
+        match &self.material {
+            Material::Rsa { n, e, .. } => Some((n, e)),
+            Material::Ec { .. } | Material::Ed25519 { .. } => None,
+        }
+    }
+
     /// SubjectPublicKeyInfo, PEM with lines of 64 columns (RFC 7468).
     pub fn pem(&self) -> String {
         pem("PUBLIC KEY", &self.spki)

@@ -1,6 +1,9 @@
 //! Why the token gave no result, and whether trying again makes sense.
 
-use super::errors::{Fault, Treatment};
+use super::{
+    errors::{Fault, Treatment},
+    import::ImportError,
+};
 use crate::{
     key::{KeyName, KeyVersion},
     policy::Operation,
@@ -26,7 +29,7 @@ pub enum TokenError {
     Lost,
     /// The worker died while it changed something, which may or may not have been done.
     #[error(
-        "the process that speaks to the token died while the key was made; look whether it is there before trying again"
+        "the process that speaks to the token died while it made or imported the key; look whether it is there before trying again"
     )]
     OutcomeUnknown,
     /// No worker can be had.
@@ -52,6 +55,9 @@ pub enum TokenError {
     /// A content key that is too short or too long to be made provable.
     #[error("a content key of {0} bytes; expected 16 to 32")]
     ContentKeyLength(usize),
+    /// A key from elsewhere was not taken; nothing is left of it.
+    #[error("{0}")]
+    Import(#[from] ImportError),
     /// A key of that name is there already.
     #[error("a key named {0} is there already")]
     Exists(KeyName),
@@ -73,6 +79,7 @@ impl TokenError {
             | Self::TooLarge
             | Self::NoSuchKey(_)
             | Self::NotReadable(_)
+            | Self::Import(_)
             | Self::ContentKeyLength(_)
             | Self::Exists(_) => false,
         }

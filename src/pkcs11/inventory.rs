@@ -22,7 +22,7 @@ use super::{
     protocol::{Attributes, Binding, Flags, FoundKey, Material, Problem},
 };
 use crate::{
-    algorithm::{Curve, Hash},
+    algorithm::{Curve, Hash, KeyType, RsaSize},
     key::{KeyVersion, PublicKey},
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Listing {
     pub(super) problems: Vec<Problem>,
     pub(super) records: BTreeMap<String, Vec<u8>>,
     pub(super) handles: HashMap<KeyVersion, Handle>,
+    /// The keys that unwrap what is imported, always in the same order.
+    pub(super) wrapping_keys: Vec<Handle>,
 }
 
 /// A key of this worker.
@@ -45,6 +47,9 @@ pub(super) struct Handle {
 
 /// Labels the records of keys that this daemon makes, among a token's data objects.
 pub(super) const RECORD_APPLICATION: &[u8] = b"chancery";
+
+/// The label of keys that unwrap what is imported. No key name has a colon, so nothing else can be done with them.
+pub(super) const WRAPPING_LABEL: &str = "chancery:import";
 
 /// Lists the token.
 ///
@@ -92,6 +97,13 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
     let mut seen: BTreeMap<KeyVersion, usize> = BTreeMap::new();
     for object in &secrets {
         let label = object.label();
+        if label == WRAPPING_LABEL {
+            match wrapping_key(object) {
+                Ok(handle) => listing.wrapping_keys.push(handle),
+                Err(text) => listing.problems.push(Problem { label, text }),
+            }
+            continue;
+        }
         let version: KeyVersion = match label.parse() {
             Ok(version) => version,
             Err(error) => {
@@ -121,6 +133,7 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
         });
     }
     listing.keys.sort_by(|a, b| a.version.cmp(&b.version));
+    listing.wrapping_keys.sort_by_key(|key| key.binding.0);
     Ok(listing)
 }
 
@@ -319,6 +332,33 @@ fn found(
             public: public.map(Arc::new),
         },
     ))
+}
+
+/// A key that unwraps what is imported: one that can do nothing else, and that never was outside.
+fn wrapping_key(object: &Object) -> Result<Handle, String> {
+    let (modulus, exponent) = (
+        object.get(AttributeType::Modulus)?,
+        object.get(AttributeType::PublicExponent)?,
+    );
+    let public = PublicKey::from_rsa(modulus, exponent).map_err(|error| error.to_string())?;
+    let other_uses = [
+        AttributeType::Sign,
+        AttributeType::Decrypt,
+        AttributeType::Derive,
+        AttributeType::Extractable,
+    ];
+    if public.key_type() != KeyType::Rsa(RsaSize::Bits3072)
+        || !object.may(AttributeType::Unwrap)
+        || other_uses.into_iter().any(|kind| object.may(kind))
+        || object.flags.get(&AttributeType::Sensitive) == Some(&false)
+    {
+        return Err("the key that is to unwrap imported keys may do more than that, may get out, or is not of RSA with 3072 bits; it is not used; give it another label".to_owned());
+    }
+    Ok(Handle {
+        object: object.handle,
+        binding: Binding(public.sha256()),
+        public: Some(Arc::new(public)),
+    })
 }
 
 /// The point of the public object that belongs to a private one: same id, or same label where there is no id.

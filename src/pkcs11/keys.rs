@@ -63,6 +63,7 @@ pub struct KeyTable {
     /// By name where there is one, so that whoever may use a key learns why it can't be used.
     unusable: HashMap<KeyName, String>,
     problems: Vec<Problem>,
+    wrapping_keys: Vec<PublicKey>,
 }
 
 /// What the configuration says of a key that somebody else made: `[[keys]]`.
@@ -134,6 +135,11 @@ impl KeyTable {
         }
         let mut table = Self {
             problems: inventory.problems.clone(),
+            wrapping_keys: inventory
+                .wrapping_keys
+                .iter()
+                .filter_map(|der| PublicKey::from_spki(der).ok())
+                .collect(),
             ..Self::default()
         };
         // A name with a version that can't be told from its twin is no name to sign by.
@@ -196,6 +202,11 @@ impl KeyTable {
     /// All keys, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.keys.values()
+    }
+
+    /// The keys with which keys are wrapped on their way in; the first is the one to be used.
+    pub fn wrapping_keys(&self) -> &[PublicKey] {
+        &self.wrapping_keys
     }
 
     /// All objects that can't be served, and why.

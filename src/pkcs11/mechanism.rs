@@ -11,7 +11,10 @@ use cryptoki::{
 };
 
 use super::protocol::{Capabilities, DecryptWith, Flags, MechanismFacts, SignWith};
-use crate::algorithm::{Algorithm, Curve, Hash, KeyType};
+use crate::{
+    algorithm::{Algorithm, Curve, Hash, KeyType},
+    key::ImportMethod,
+};
 
 impl SignWith {
     /// How the token signs with this algorithm; `None` for those that do not sign.
@@ -85,11 +88,16 @@ impl DecryptWith {
     /// The mechanism, or `None` if the token can't, and the raw operation and our own decoding are to be used.
     pub(super) fn mechanism(self, capabilities: &Capabilities) -> Option<Mechanism<'static>> {
         match self {
-            Self::RsaOaepSha1 => Some(oaep(MechanismType::SHA1, PkcsMgfType::MGF1_SHA1)),
+            Self::RsaOaepSha1 => Some(oaep_sha1()),
             Self::RsaOaepSha256 => capabilities.oaep_sha256.then(oaep_sha256),
             Self::RsaPkcs1 => Some(Mechanism::RsaPkcs),
         }
     }
+}
+
+/// RSA-OAEP with SHA-1 and MGF1-SHA-1.
+pub(super) fn oaep_sha1() -> Mechanism<'static> {
+    oaep(MechanismType::SHA1, PkcsMgfType::MGF1_SHA1)
 }
 
 /// RSA-OAEP with SHA-256 and MGF1-SHA-256.
@@ -207,6 +215,18 @@ impl Capabilities {
             Algorithm::A128Kw | Algorithm::A256Kw => MechanismType::AES_KEY_WRAP,
             Algorithm::Dir => MechanismType::AES_GCM,
         }
+    }
+
+    /// How keys can be wrapped on their way into this token, the ways to be preferred first.
+    pub fn import_methods(&self) -> Vec<ImportMethod> {
+        ImportMethod::ALL
+            .into_iter()
+            .filter(|method| {
+                self.has(MechanismType::RSA_PKCS_OAEP)
+                    && (!method.is_sha256() || self.oaep_sha256)
+                    && (!method.has_aes() || self.has(MechanismType::AES_KEY_WRAP_PAD))
+            })
+            .collect()
     }
 
     /// Whether keys of this type can be used with this algorithm here, or why not.

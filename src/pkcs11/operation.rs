@@ -37,6 +37,7 @@ use crate::{
 };
 
 mod create;
+mod import;
 mod parts;
 
 /// What all lanes of a worker share.
@@ -47,6 +48,8 @@ pub(super) struct Module {
     pub(super) capabilities: Capabilities,
     /// Found once, at the start; changed by `Create` and `List` alone.
     handles: RwLock<HashMap<KeyVersion, Handle>>,
+    /// Those that unwrap what is imported; changed likewise.
+    wrapping_keys: RwLock<Vec<Handle>>,
     /// MACs of long messages, between their chunks: each has a session of its own, so no lane is held.
     macs: Mutex<HashMap<u64, Session>>,
     /// Log-in belongs to the application and lasts while a session is open: this one stays open.
@@ -81,6 +84,7 @@ impl Module {
             facts,
             capabilities,
             handles: RwLock::default(),
+            wrapping_keys: RwLock::default(),
             macs: Mutex::default(),
             _pinned: Mutex::new(pinned),
         };
@@ -93,12 +97,22 @@ impl Module {
             .handles
             .write()
             .expect("no lane panics: a panic ends the worker") = listing.handles;
+        let publics = listing
+            .wrapping_keys
+            .iter()
+            .filter_map(|key| key.public.as_ref());
+        let wrapping_keys = publics.map(|public| public.der().to_vec()).collect();
+        *self
+            .wrapping_keys
+            .write()
+            .expect("no lane panics: a panic ends the worker") = listing.wrapping_keys;
         Inventory {
             token: self.facts.clone(),
             keys: listing.keys,
             problems: listing.problems,
             capabilities: self.capabilities.clone(),
             records: listing.records,
+            wrapping_keys,
         }
     }
 
@@ -190,6 +204,15 @@ impl Lane {
                     Ok(None) => Reply::Exists,
                     Err(fault) => Reply::Failed(fault),
                 };
+            }
+            Request::MakeWrappingKey => {
+                return match self.make_wrapping_key() {
+                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
+                    Err(fault) => Reply::Failed(fault),
+                };
+            }
+            Request::Import(import) => {
+                return self.import(*import).unwrap_or_else(Reply::Failed);
             }
             Request::List { had_keys } => {
                 return match self.list(had_keys) {

@@ -497,7 +497,11 @@ impl Shared {
                 .iter()
                 .filter_map(|result| result.as_ref().err())
                 .max_by_key(|fault| fault.gravity()),
-            Reply::Bytes(_) | Reply::Inventory(_) | Reply::Exists | Reply::Done => None,
+            Reply::Bytes(_)
+            | Reply::Inventory(_)
+            | Reply::Exists
+            | Reply::Refused(_)
+            | Reply::Done => None,
         };
         let Some(fault) = worst.cloned() else {
             self.went_well(worker);

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     algorithm::{Algorithm, Curve, Hash, KeyType},
-    key::KeyVersion,
+    key::{Custody, ImportMethod, KeyVersion},
 };
 
 /// What a worker needs to know to start. It holds no secret: the worker reads the PIN itself.
@@ -147,6 +147,8 @@ pub(super) struct Inventory {
     pub(super) capabilities: Capabilities,
     /// Records of keys that this daemon made: label to JSON.
     pub(super) records: BTreeMap<String, Vec<u8>>,
+    /// SubjectPublicKeyInfo of the keys that unwrap what is imported.
+    pub(super) wrapping_keys: Vec<Vec<u8>>,
 }
 
 /// What the token says of itself.
@@ -385,6 +387,9 @@ pub(super) enum Request {
         algorithms: Vec<Algorithm>,
         record: Vec<u8>,
     },
+    /// Make a key that unwraps keys which are imported, unless there is one.
+    MakeWrappingKey,
+    Import(Box<Import>),
     /// List the token's objects anew.
     List {
         /// Whether the daemon knows of any: then a listing of none is not believed.
@@ -395,6 +400,39 @@ pub(super) enum Request {
         /// A key that must be there.
         key: Option<KeyReference>,
     },
+}
+
+/// A key that comes from elsewhere.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Import {
+    pub(super) version: KeyVersion,
+    pub(super) key_type: KeyType,
+    pub(super) flags: Flags,
+    pub(super) algorithms: Vec<Algorithm>,
+    pub(super) custody: Custody,
+    /// How many bytes of a worker-readable secret are its text.
+    pub(super) secret_bytes: Option<u32>,
+    /// The record of a new key; `None` for another version of one that is there.
+    pub(super) record: Option<Vec<u8>>,
+    pub(super) version_record: Vec<u8>,
+    /// Which key of the token unwraps it.
+    pub(super) wrapping_key: Binding,
+    pub(super) method: ImportMethod,
+    #[serde(with = "serde_bytes")]
+    pub(super) wrapped: Vec<u8>,
+    /// SubjectPublicKeyInfo of the public half.
+    pub(super) public: Option<Vec<u8>>,
+}
+
+/// Why a token did not take a key from elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Refusal {
+    /// It can't be unwrapped, or is not of the type that was said.
+    Wrapping,
+    /// It is not the private half of the public key.
+    PublicKey,
+    /// It is there, and can't be used for what it was said to be for.
+    Unusable,
 }
 
 /// A piece of a message.
@@ -417,6 +455,8 @@ pub(super) enum Reply {
     Inventory(Box<Inventory>),
     /// A key of the name that was to be made is in the token already.
     Exists,
+    /// Nothing was imported, and nothing is left of it.
+    Refused(Refusal),
     Done,
     Failed(Fault),
 }

@@ -22,6 +22,8 @@ pub enum Operation {
     Get,
     /// Make a key.
     Create,
+    /// Bring in a key, or a version of one, that was made elsewhere.
+    Import,
     /// Have a key sign a certificate request for itself.
     RequestCertificate,
     /// Get random bytes.
@@ -74,19 +76,20 @@ pub enum Need {
 /// A text that names no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner"
+    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner"
 )]
 pub struct UnknownOperation(String);
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
         Self::Decrypt,
         Self::Get,
         Self::Create,
+        Self::Import,
         Self::RequestCertificate,
         Self::GenerateRandom,
         Self::SignRequest,
@@ -109,6 +112,7 @@ impl Operation {
             Self::Decrypt => "decrypt",
             Self::Get => "get",
             Self::Create => "create",
+            Self::Import => "import",
             Self::RequestCertificate => "request_certificate",
             Self::GenerateRandom => "generate_random",
             Self::SignRequest => Act::SignRequest.name(),
@@ -134,6 +138,7 @@ impl Operation {
             Self::Decrypt => (Always, Always),
             Self::Get => (Always, Never),
             Self::Create => (Always, Always),
+            Self::Import => (Always, Always),
             Self::RequestCertificate => (Always, Always),
             Self::GenerateRandom => (Never, Never),
             Self::SignRequest

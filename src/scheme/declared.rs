@@ -60,6 +60,8 @@ pub enum SecretEncoding {
     Base64,
     /// The same after a prefix that is cut off.
     Base64AfterPrefix(String),
+    /// The bytes of the text behind a prefix that the platform puts before it.
+    Utf8WithPrefix(String),
 }
 
 /// The text of a secret that is not written as its scheme says.
@@ -75,6 +77,7 @@ impl fmt::Display for SecretEncoding {
             Self::Hex => formatter.write_str("hex"),
             Self::Base64 => formatter.write_str("base64"),
             Self::Base64AfterPrefix(prefix) => write!(formatter, "{AFTER}{prefix}"),
+            Self::Utf8WithPrefix(prefix) => write!(formatter, "{BEHIND}{prefix}"),
         }
     }
 }
@@ -90,12 +93,17 @@ impl FromStr for SecretEncoding {
             other => other
                 .strip_prefix(AFTER)
                 .map(|prefix| Self::Base64AfterPrefix(prefix.to_owned()))
+                .or_else(|| {
+                    let prefix = other.strip_prefix(BEHIND)?;
+                    Some(Self::Utf8WithPrefix(prefix.to_owned()))
+                })
                 .ok_or(InvalidSecret("an encoding that is known here")),
         }
     }
 }
 
 const AFTER: &str = "base64 after ";
+const BEHIND: &str = "utf8 behind ";
 
 impl KeyRole {
     /// The bytes of a secret from its text.
@@ -197,6 +205,9 @@ impl SecretEncoding {
         let base64 = "padded base64, after the prefix if there is one";
         let bytes = match self {
             Self::Utf8 => text.as_bytes().to_vec(),
+            // The prefix alone is no secret.
+            Self::Utf8WithPrefix(_) if text.is_empty() => Vec::new(),
+            Self::Utf8WithPrefix(prefix) => [prefix.as_bytes(), text.as_bytes()].concat(),
             Self::Hex => {
                 encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
             }
@@ -215,7 +226,8 @@ impl SecretEncoding {
     }
 
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
-        let expected = "utf8, hex, base64, or { base64-after-prefix = \"…\" }";
+        let expected =
+            "utf8, hex, base64, { base64-after-prefix = \"…\" } or { utf8-with-prefix = \"…\" }";
         match item.as_text() {
             Some("utf8") => Ok(Self::Utf8),
             Some("hex") => Ok(Self::Hex),
@@ -226,9 +238,15 @@ impl SecretEncoding {
             )),
             None if item.is_table() => {
                 let mut entries = item.fields()?;
-                let prefix = entries.take("base64-after-prefix")?.text()?.to_owned();
+                let encoding = match entries.maybe("utf8-with-prefix") {
+                    Some(prefix) => Self::Utf8WithPrefix(prefix.text()?.to_owned()),
+                    None => {
+                        let prefix = entries.take("base64-after-prefix")?;
+                        Self::Base64AfterPrefix(prefix.text()?.to_owned())
+                    }
+                };
                 entries.end()?;
-                Ok(Self::Base64AfterPrefix(prefix))
+                Ok(encoding)
             }
             None => Err(item.wrong(expected)),
         }
@@ -261,6 +279,8 @@ pub(super) struct Here {
     pub(super) string: bool,
     /// There is a step that decrypts.
     pub(super) decrypted: bool,
+    /// There is a family, which reads parameters beside the signature.
+    pub(super) family: bool,
 }
 
 impl Declared {
@@ -360,6 +380,11 @@ impl Names for Place<'_> {
             Source::Signature if !self.here.signature => {
                 Err(("UNKNOWN_SOURCE", "there is no signature here yet".to_owned()))
             }
+            Source::Parameter(_) if !self.here.family => Err((
+                "UNKNOWN_SOURCE",
+                "there are no parameters here: the signature is of no family, or is not read yet"
+                    .to_owned(),
+            )),
             Source::Encrypted | Source::EncryptedBody if !self.here.encrypted => Err((
                 "UNKNOWN_SOURCE",
                 "nothing is encrypted here: there is no [sign.encrypt]".to_owned(),

@@ -29,6 +29,10 @@ pub struct Examination<'a> {
     signatures: Vec<Vec<u8>>,
     live_keys: Vec<usize>,
     time: Option<UnixMilliseconds>,
+    /// When the message says that it ends.
+    expires: Option<UnixMilliseconds>,
+    /// What a family found covered.
+    covered: Vec<(String, Vec<u8>)>,
     /// What was found, and what the request was.
     echo: Option<(Vec<u8>, Vec<u8>)>,
     access_token: Option<Vec<u8>>,
@@ -91,12 +95,21 @@ impl Verify {
             let value = expression.bytes(Given::new(bindings, &values).with(message))?;
             values.insert(name.clone(), value);
         }
-        let context = Given::new(bindings, &values).with(message);
         let (mut signatures, mut strings) = (Vec::new(), Vec::new());
-        let mut live_keys = Vec::new();
+        let (mut live_keys, mut expires, mut covered) = (Vec::new(), None, Vec::new());
+        let family = self.signature.as_ref().and_then(|one| one.family.as_ref());
+        if let Some(family) = family {
+            let found = family.examine(Given::new(bindings, &values).with(message))?;
+            (signatures, strings) = (vec![found.signature], vec![found.string]);
+            (expires, covered) = (found.expires, found.covered);
+            values.extend(found.parameters);
+        }
+        let context = Given::new(bindings, &values).with(message);
         if let Some(signature) = &self.signature {
             live_keys = self.live_keys(signature, context)?;
-            signatures = signature.signatures(&signature.from.bytes(context)?)?;
+            if family.is_none() {
+                signatures = signature.signatures(&signature.from.bytes(context)?)?;
+            }
             for form in &signature.forms {
                 strings.push(form.evaluate(context)?);
             }
@@ -128,6 +141,8 @@ impl Verify {
             signatures,
             live_keys,
             time,
+            expires,
+            covered,
             echo,
             access_token,
             access_token_is_good: false,
@@ -273,7 +288,7 @@ impl Examination<'_> {
         }
         let signature = right.and_then(|right| self.signatures.get(right.signature));
         let context = self.context(signature.map(Vec::as_slice));
-        let mut parts = Vec::new();
+        let mut parts = self.covered.clone();
         for (name, source) in &verify.parts {
             let error = |fault| EvaluationError {
                 at: "verify.authenticated".to_owned(),
@@ -319,6 +334,9 @@ impl Examination<'_> {
         }
         if self.access_token.is_some() && !self.access_token_is_good {
             return Outcome::BadToken;
+        }
+        if self.expires.is_some_and(|end| end <= now) {
+            return Outcome::Stale;
         }
         if let (Some((past, future)), Some(time)) = (self.window_seconds(), self.time) {
             if now.0.saturating_sub(time.0) > past.saturating_mul(1000) {

@@ -109,6 +109,22 @@ impl Expression {
         Ok(Self { segments })
     }
 
+    /// One source alone, which no entry of the file spells out.
+    pub(super) fn of(at: &str, rule: &str, source: Source) -> Self {
+        let segment = Segment {
+            at: at.into(),
+            rule: rule.into(),
+            kind: Kind::Source(source),
+            then: Vec::new(),
+            absent: Absent::Error,
+            empty_is_absent: false,
+            secret: false,
+        };
+        Self {
+            segments: vec![segment],
+        }
+    }
+
     /// Whether any of its bytes are secret.
     pub(super) fn is_secret(&self) -> bool {
         self.segments.iter().any(|segment| segment.secret)
@@ -119,6 +135,15 @@ impl Expression {
         let mut found = Vec::new();
         for segment in &self.segments {
             segment.sources(&mut found);
+        }
+        found
+    }
+
+    /// Every source of which nothing is left out.
+    pub(super) fn whole_sources(&self) -> Vec<&Source> {
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            segment.whole_sources(&mut found);
         }
         found
     }
@@ -291,6 +316,19 @@ impl Segment {
         }
     }
 
+    fn whole_sources<'s>(&'s self, found: &mut Vec<&'s Source>) {
+        if self.then.iter().any(Function::leaves_out) {
+            return;
+        }
+        match &self.kind {
+            Kind::Literal(_) => {}
+            Kind::Source(source) => found.push(source),
+            Kind::Group(inner) => inner
+                .iter()
+                .for_each(|segment| segment.whole_sources(found)),
+        }
+    }
+
     /// The bytes; `None` if they are left out.
     fn evaluate<'c>(
         &'c self,
@@ -426,6 +464,19 @@ impl Absent {
 }
 
 impl Text {
+    /// Adds what a family makes, under its own place and rule.
+    pub(super) fn push(&mut self, at: &str, rule: &str, bytes: &[u8], secret: bool) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.steps.push(Placed {
+            at: at.into(),
+            rule: rule.into(),
+            range: start..self.bytes.len(),
+            secret,
+            hole: false,
+        });
+    }
+
     /// The bytes; `None` if a secret has to be put in first.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.holes.is_empty().then_some(&self.bytes)

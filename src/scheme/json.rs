@@ -248,6 +248,9 @@ fn minified(text: &str) -> Cow<'_, str> {
             inside = escaped || byte != b'"';
             escaped = !escaped && byte == b'\\';
         } else if is_space(byte) {
+            if from == 0 {
+                kept.reserve_exact(text.len());
+            }
             kept.push_str(&text[from..at]);
             from = at + 1;
         } else {

@@ -53,7 +53,10 @@ impl Vector {
                     hmac(&scheme.declared.keys[signing.key_role], text, &string)?
                 }
                 Some(Key::Public(key)) => {
-                    let raw = undo(&sign.encode_names(), expected.as_bytes())?;
+                    let raw = match sign.family_signature(expected.as_bytes()) {
+                        Some(found) => found.map_err(|fault| fault.to_string())?,
+                        None => undo(&sign.encode_names(), expected.as_bytes())?,
+                    };
                     let input = Input::Message(&string);
                     if !key.verifies(signing.algorithm, input, &raw, sign.der) {
                         return Err("the signature is not the key's over the string".to_owned());

@@ -11,10 +11,11 @@ use crate::{
         declared::{Declared, Here, KeyUse},
         document::{Item, SchemeError},
         expression::{self, Expression, Step, Text},
+        family,
         fault::{EvaluationError, Fault},
         function::Function,
         message::{Bindings, MAX_BODY, Message},
-        place::Placement,
+        place::{self, Placement},
         sealing::{Encrypt, Sealing},
         source::{Given, Made},
         time::UnixMilliseconds,
@@ -40,8 +41,15 @@ pub(super) struct Signature {
     pub(super) key: String,
     pub(super) algorithm: Algorithm,
     pub(super) der: bool,
-    string: Expression,
+    what: What,
     encode: Vec<Function>,
+}
+
+/// What is signed: a string that the file spells out, or what a standard says.
+#[derive(Clone, Debug)]
+enum What {
+    String(Expression),
+    Family(Box<family::Signing>),
 }
 
 /// A message whose values are made.
@@ -60,6 +68,7 @@ pub struct Draft<'a> {
     /// The JWE, and the body that it goes out in.
     encrypted: Option<(Vec<u8>, Vec<u8>)>,
     string: Option<Text>,
+    family: Option<family::Prepared>,
 }
 
 /// What has to be signed.
@@ -113,7 +122,9 @@ impl Sign {
         };
         here.signature = signature.is_some();
         let set = match entries.maybe("set") {
-            None if signature.is_some() => Some(entries.take("set")?),
+            None if signature.as_ref().is_some_and(Signature::needs_a_place) => {
+                Some(entries.take("set")?)
+            }
             set => set,
         };
         let set = Placement::list(set, declared, &here)?;
@@ -166,11 +177,27 @@ impl Signature {
         let mut entries = item.fields()?;
         let key = entries.take("key")?;
         let role = declared.role(&key, KeyUse::Sign)?;
-        let here = Here {
-            string: true,
-            ..here.clone()
+        let what = match family::Signing::parse(&mut entries, role.algorithm, declared, here)? {
+            Some(family) => What::Family(Box::new(family)),
+            None => {
+                let here = Here {
+                    string: true,
+                    ..here.clone()
+                };
+                let string = entries.take("string")?;
+                What::String(Expression::parse(&string, &declared.at(&here))?)
+            }
         };
-        let string = Expression::parse(&entries.take("string")?, &declared.at(&here))?;
+        if let What::Family(_) = what {
+            entries.end()?;
+            return Ok(Self {
+                key: key.text()?.to_owned(),
+                algorithm: role.algorithm,
+                der: false,
+                what,
+                encode: Vec::new(),
+            });
+        }
         let (encode, _) = expression::pipeline(entries.maybe("encode"), String::new())?;
         let der = is_der(entries.maybe("ecdsa"), role.algorithm)?;
         entries.end()?;
@@ -178,7 +205,7 @@ impl Signature {
             key: key.text()?.to_owned(),
             algorithm: role.algorithm,
             der,
-            string,
+            what,
             encode,
         })
     }
@@ -188,8 +215,32 @@ impl Signature {
         self.encode.iter().map(|one| one.shown.as_str()).collect()
     }
 
+    /// The signature's bytes in the text that a family makes of them; `None` if there is no family.
+    pub(super) fn family_signature(&self, text: &[u8]) -> Option<Result<Vec<u8>, Fault>> {
+        match &self.what {
+            What::String(_) => None,
+            What::Family(family) => Some(family.signature(text)),
+        }
+    }
+
+    /// Whether the file has to say where the signature goes.
+    fn needs_a_place(&self) -> bool {
+        !matches!(&self.what, What::Family(family) if family.places_itself())
+    }
+
+    fn error(&self, fault: Fault) -> EvaluationError {
+        match &self.what {
+            What::String(string) => string.error(fault),
+            What::Family(family) => EvaluationError {
+                at: "sign.signature".to_owned(),
+                rule: family.name().to_owned(),
+                fault,
+            },
+        }
+    }
+
     fn encoded(&self, raw: &[u8]) -> Result<Vec<u8>, EvaluationError> {
-        let error = |fault| self.string.error(fault);
+        let error = |fault| self.error(fault);
         let signature = match self.algorithm {
             Algorithm::Ecdsa(curve) if self.der => {
                 ecdsa::raw_to_der(curve, raw).ok_or_else(|| error(Fault::Signature(raw.len())))?
@@ -242,20 +293,28 @@ impl<'a> Prepared<'a> {
             }
             (Some(_), None) | (None, Some(_)) => return Err(misuse(Fault::NotEncrypted)),
         };
-        let string = match &self.sign.signature {
-            None => None,
+        let (string, family) = match &self.sign.signature {
+            None => (None, None),
             Some(signature) => {
                 let given = Given {
                     made: made(&encrypted, None),
                     ..given
                 };
-                Some(signature.string.evaluate(given.with(&self.message))?)
+                let context = given.with(&self.message);
+                match &signature.what {
+                    What::String(string) => (Some(string.evaluate(context)?), None),
+                    What::Family(family) => {
+                        let (string, prepared) = family.prepare(context)?;
+                        (Some(string), Some(prepared))
+                    }
+                }
             }
         };
         Ok(Draft {
             prepared: self,
             encrypted,
             string,
+            family,
         })
     }
 }
@@ -293,6 +352,7 @@ impl Draft<'_> {
             bytes: Some(sealing.header.clone().into_bytes()),
         }));
         steps.extend(self.string.iter().flat_map(Text::steps));
+        steps.extend(self.family.iter().flat_map(family::Prepared::notes));
         steps
     }
 
@@ -303,16 +363,24 @@ impl Draft<'_> {
     /// If a result can't be placed.
     pub fn finish(&self, signature: &[u8]) -> Result<Signed, EvaluationError> {
         let prepared = &self.prepared;
-        let encoded = match &prepared.sign.signature {
-            Some(rule) => rule.encoded(signature)?,
-            None if signature.is_empty() => Vec::new(),
-            None => return Err(misuse(Fault::Signature(signature.len()))),
-        };
         let mut message = prepared.message.borrowed();
         if let Some((_, body)) = &self.encrypted {
             message.body = Cow::Borrowed(body);
         }
         let mut headers = prepared.headers.clone();
+        let encoded = match (&prepared.sign.signature, &self.family) {
+            (Some(rule), Some(family)) => {
+                let finished = family.finish(signature);
+                for (name, value) in finished.headers {
+                    place::set_header(&mut message, &mut headers, name, value.into_bytes())
+                        .map_err(|fault| rule.error(fault))?;
+                }
+                finished.text
+            }
+            (Some(rule), None) => rule.encoded(signature)?,
+            (None, _) if signature.is_empty() => Vec::new(),
+            (None, _) => return Err(misuse(Fault::Signature(signature.len()))),
+        };
         for placement in &prepared.sign.set {
             let given = Given {
                 made: made(&self.encrypted, Some(&encoded)),

@@ -28,13 +28,21 @@ pub(super) enum Source {
     Header(String),
     QueryField(String),
     FormField(String),
-    Json { decrypted: bool, path: Vec<String> },
+    Json {
+        decrypted: bool,
+        path: Vec<String>,
+    },
     RawJson(Vec<String>),
     Constant(String),
     Input(String),
     Value(String),
+    /// What the signature's family read beside it, such as `created`.
+    Parameter(String),
     Secret(String),
-    Key { role: String, fact: KeyFact },
+    Key {
+        role: String,
+        fact: KeyFact,
+    },
 }
 
 /// What of a key goes into a message.
@@ -140,6 +148,7 @@ impl Source {
             "constant" => named().map(Self::Constant),
             "input" => named().map(Self::Input),
             "value" => named().map(Self::Value),
+            "parameter" => named().map(Self::Parameter),
             "secret" => named().map(Self::Secret),
             "key" => {
                 let named = named()?;
@@ -212,6 +221,7 @@ impl Source {
             Self::Constant(name) => named(&context.bindings.constants, name),
             Self::Input(name) => named(&context.bindings.inputs, name),
             Self::Value(name) => named(context.values, name),
+            Self::Parameter(name) => named(context.values, &parameter(name)),
             // A secret is never here; it is put in its place where it is kept.
             Self::Secret(_) => None,
             Self::Key { role, fact } => {
@@ -246,6 +256,7 @@ impl Source {
                 | Self::RawJson(_)
         );
         self == whole
+            || matches!((self, whole), (Self::Header(one), Self::Header(other)) if one.eq_ignore_ascii_case(other))
             || of_body && *whole == Self::Body
             || matches!(self, Self::Path | Self::Query | Self::QueryField(_))
                 && *whole == Self::Target
@@ -272,6 +283,11 @@ fn json<'t>(text: &'t [u8], path: &[String]) -> Result<Option<Json<'t>>, Fault> 
     Ok(path.iter().try_fold(whole, |value, name| value.child(name)))
 }
 
+/// Under which name a family's parameter stands among the values, where no value of a file can stand.
+pub(super) fn parameter(name: &str) -> String {
+    format!("parameter.{name}")
+}
+
 fn key_facts() -> String {
     "a key is said by key.ROLE.id, .spki-sha256-hex, .pem-sha256-hex or .certificate-serial"
         .to_owned()
@@ -280,4 +296,4 @@ fn key_facts() -> String {
 const SOURCES: &str = "method path query target scheme authority status body decrypted signature \
     encrypted encrypted-body opened \
     header.NAME query.NAME form.NAME json.PATH raw-json.PATH decrypted-json.PATH constant.NAME \
-    input.NAME value.NAME secret.ROLE key.ROLE.FACT";
+    input.NAME value.NAME parameter.NAME secret.ROLE key.ROLE.FACT";

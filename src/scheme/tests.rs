@@ -4,6 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 
+mod keys;
+
 use crate::scheme::{Bindings, Message, Outcome, Refusal, Scheme, Signed, UnixMilliseconds};
 
 #[test]
@@ -373,14 +375,14 @@ proptest! {
         ],
         header in prop::collection::vec(any::<u8>(), 0..40),
         query in "[a-c=&%+]{0,12}",
-        name in 0..29_usize,
+        name in any::<usize>(),
     ) {
         let mut names: Vec<_> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/schemes"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
             .collect();
         names.sort();
-        let scheme = Scheme::read(&fs::read_to_string(&names[name]).unwrap()).unwrap_or_else(|_| panic!()).0;
+        let scheme = Scheme::read(&fs::read_to_string(&names[name % names.len()]).unwrap()).unwrap_or_else(|_| panic!()).0;
         let mut headers = Vec::new();
         for name in ["Authorization", "X-SIGNATURE", "X-TIMESTAMP", "Signature", "Stripe-Signature", "webhook-signature"] {
             headers.push((Cow::Borrowed(name), Cow::Borrowed(header.as_slice())));
@@ -400,12 +402,17 @@ proptest! {
             inputs: named(scheme.inputs().map(|(name, _)| name).collect()),
             ..Bindings::default()
         };
-        if let Ok(draft) = scheme.draft(&message, &bindings, UnixMilliseconds(0), &mut |_| {}) {
-            let _ = draft.finish(&header);
+        if let Ok(prepared) = scheme.prepare(&message, &bindings, UnixMilliseconds(0), &mut |_| {}) {
+            let jwe = prepared.sealing().map(|_| "a.b.c.d.e");
+            if let Ok(draft) = prepared.draft(jwe) {
+                let _ = (draft.explain(), draft.finish(&header));
+            }
         }
+        let _ = (scheme.sealed(&message, &bindings), scheme.sealed_value(&bindings));
         if let Ok(examination) = scheme.examine(&message, &bindings) {
             let right = examination.candidates().next().map(|(right, _)| right);
-            let _ = examination.conclude(right, UnixMilliseconds(0));
+            let verdict = examination.conclude(right, UnixMilliseconds(0));
+            let _ = (examination.explain(), verdict.map(|verdict| examination.opened(verdict, &header)));
         }
     }
 }

@@ -25,9 +25,17 @@ pub(super) type Made = BTreeMap<String, Vec<u8>>;
 
 #[derive(Clone, Debug)]
 enum Value {
-    Now { format: TimeFormat, offset: Offset },
+    Now {
+        format: TimeFormat,
+        offset: Offset,
+        /// How far in the future, in milliseconds.
+        later: u64,
+    },
     Uuid,
-    Random { length: usize, alphabet: Alphabet },
+    Random {
+        length: usize,
+        alphabet: Alphabet,
+    },
     Expression(Expression),
 }
 
@@ -80,7 +88,17 @@ impl Values {
                     value.check(given).map_err(wrong)?;
                     given.clone()
                 }
-                (Value::Now { format, offset }, None) => format.write(now, *offset).into_bytes(),
+                (
+                    Value::Now {
+                        format,
+                        offset,
+                        later,
+                    },
+                    None,
+                ) => {
+                    let time = UnixMilliseconds(now.0.saturating_add(*later));
+                    format.write(time, *offset).into_bytes()
+                }
                 (Value::Uuid, None) => {
                     let mut bytes = [0; 16];
                     random(&mut bytes);
@@ -125,8 +143,14 @@ impl Value {
         if let Some(now) = entries.maybe("now") {
             let format = time_format(&now)?;
             let offset = time_offset(entries.maybe("offset"), format)?;
+            let later = entries.maybe("plus_seconds");
+            let later = later.map_or(Ok(0), |item| item.number(1..86_401))? * 1000;
             entries.end()?;
-            Ok(Self::Now { format, offset })
+            Ok(Self::Now {
+                format,
+                offset,
+                later,
+            })
         } else if let Some(uuid) = entries.maybe("uuid") {
             entries.end()?;
             match uuid.boolean()? {

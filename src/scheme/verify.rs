@@ -8,6 +8,7 @@ use crate::{
         declared::{Declared, Here, KeyUse, Place, own_name},
         document::{Fields, Item, SchemeError},
         expression::{self, Expression},
+        family,
         function::Function,
         opening::Open,
         sign::is_der,
@@ -48,6 +49,8 @@ pub(super) struct Signature {
     pub(super) decode: Vec<Function>,
     /// The string, then its further forms.
     pub(super) forms: Vec<Expression>,
+    /// What says in place of forms what is signed.
+    pub(super) family: Option<Box<family::Verifying>>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,9 +119,15 @@ impl Verify {
         let (signature, list) = match (signature, unsigned) {
             (Some(item), None) => {
                 let signature = Signature::parse(&item, declared, &here)?;
-                (Some(signature), entries.take("authenticated")?)
+                // A family tells by itself what was covered.
+                let list = match entries.maybe("authenticated") {
+                    None if signature.family.is_some() => None,
+                    None => Some(entries.take("authenticated")?),
+                    list => list,
+                };
+                (Some(signature), list)
             }
-            (None, Some(list)) => (None, list),
+            (None, Some(list)) => (None, Some(list)),
             (Some(_), Some(list)) => {
                 let message = "there is a signature; expected authenticated";
                 return Err(list.refuse("WRONG_VALUE", message));
@@ -132,8 +141,10 @@ impl Verify {
         let signed = Signed {
             forms: signature.as_ref().map_or(&[], |one| &one.forms),
             values: &values,
+            family: signature.as_ref().and_then(|one| one.family.as_deref()),
             decrypted: &decrypted,
         };
+        here.family = signed.family.is_some();
         let expression = |entries: &mut Fields<'_>, name| {
             Expression::parse(&entries.take(name)?, &declared.at(&here))
         };
@@ -197,7 +208,8 @@ impl Verify {
             .map(|item| Acknowledgement::parse(&item))
             .transpose()?;
         let mut parts = Vec::new();
-        for item in list.list()? {
+        let list = list.map_or_else(|| Ok(Vec::new()), |list| list.list())?;
+        for item in list {
             let source = source(&item, declared, &here)?;
             if signature.is_some() && !signed.is_covered(&source) {
                 let message = "is no part of what is signed, so it can't be called authentic";
@@ -249,6 +261,21 @@ impl Signature {
         let mut entries = item.fields()?;
         let key = entries.take("key")?;
         let role = declared.role(&key, KeyUse::Verify)?;
+        if let Some(family) =
+            family::Verifying::parse(&mut entries, role.algorithm, declared, here)?
+        {
+            entries.end()?;
+            return Ok(Self {
+                key: key.text()?.to_owned(),
+                algorithm: role.algorithm,
+                der: false,
+                from: family.place(),
+                each: None,
+                decode: Vec::new(),
+                forms: Vec::new(),
+                family: Some(Box::new(family)),
+            });
+        }
         let from = Expression::parse(&entries.take("from")?, &declared.at(here))?;
         let each = entries.maybe("each");
         let each = each.map(|item| Each::parse(&item)).transpose()?;
@@ -279,6 +306,7 @@ impl Signature {
             each,
             decode,
             forms,
+            family: None,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Making keys, looking at them, and certificate requests.
+//! Making keys, looking at them, and certificate requests. Keys from elsewhere: see `import`.
 
 use std::sync::Arc;
 
@@ -170,7 +170,7 @@ impl Signer {
     }
 
     /// Keeps a name for the one who is about to make a key of it; none if somebody else is.
-    fn reserve(&self, name: &KeyName) -> Option<Reserved<'_>> {
+    pub(super) fn reserve(&self, name: &KeyName) -> Option<Reserved<'_>> {
         let mut names = self
             .creating
             .lock()
@@ -182,7 +182,7 @@ impl Signer {
     }
 
     /// The token that is named, or the only one.
-    fn token(&self, name: Option<&KeyName>) -> Result<&Arc<Token>, Error> {
+    pub(super) fn token(&self, name: Option<&KeyName>) -> Result<&Arc<Token>, Error> {
         let names = || {
             self.tokens
                 .iter()
@@ -212,7 +212,7 @@ impl Signer {
 }
 
 /// A name of which a key is being made.
-struct Reserved<'a> {
+pub(super) struct Reserved<'a> {
     signer: &'a Signer,
     name: KeyName,
 }

@@ -86,6 +86,7 @@ fn the_full_configuration_has_every_option() {
         "[replay]",
         "[[tokens]]",
         "[[keys]]",
+        "[platforms]",
     ] {
         let broken = match table {
             "" => format!("unknown = 1\n{full}"),
@@ -222,7 +223,9 @@ impl Place {
         let directory = temporary.path().canonicalize().unwrap();
         let pki = Pki::new();
         fs::create_dir(directory.join("tls")).unwrap();
-        fs::create_dir(directory.join("state")).unwrap();
+        for name in ["state", "schemes", "partners"] {
+            fs::create_dir(directory.join(name)).unwrap();
+        }
         fs::copy(&pki.server().cert, directory.join("tls/server.pem")).unwrap();
         let key = fs::read(&pki.server().key).unwrap();
         let mut options = fs::OpenOptions::new();

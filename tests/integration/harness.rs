@@ -93,7 +93,7 @@ pub const ALLOW_TEST: &str = r#"
 name = "everything"
 identities = ["spiffe://chancery.test/test"]
 keys = ["*"]
-operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "request_certificate", "generate_random"]
+operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "request_certificate", "generate_random"]
 algorithms = ["*"]
 "#;
 

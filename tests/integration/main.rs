@@ -22,6 +22,7 @@ mod layering;
 mod lifecycle;
 mod mtls;
 mod no_lookup;
+mod partners;
 mod pki;
 mod policy;
 mod requests;

@@ -30,7 +30,7 @@ const SAMPLE: &str = r#"
 name = "administrator"
 identities = ["spiffe://chancery.test/admin"]
 keys = ["*"]
-operations = ["get", "create", "request_certificate"]
+operations = ["get", "create", "import", "request_certificate"]
 algorithms = ["*"]
 
 [[rules]]
@@ -291,6 +291,23 @@ async fn ask(
                 ..Default::default()
             };
             let result = client.keys().create_key(request).await;
+            result.map(drop).map_err(Failure::from)
+        }
+        Operation::Import => {
+            // The same.
+            let request = v1::ImportKeyRequest {
+                key_id: key.to_owned(),
+                r#type: KeyType::EcP521.into(),
+                purpose: KeyPurpose::Sign.into(),
+                algorithms: vec![number],
+                wrapped: Some(v1::WrappedKey {
+                    wrapping_key: "tokens/main/importWrappingKeys/0".to_owned(),
+                    method: v1::ImportMethod::RsaOaep3072Sha1Aes256.into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            };
+            let result = client.keys().import_key(request).await;
             result.map(drop).map_err(Failure::from)
         }
         Operation::GenerateRandom => {

@@ -47,37 +47,11 @@ impl Lane {
             .pkcs11
             .open_rw_session(self.module.slot)
             .map_err(ours)?;
-        let label = version.to_string();
-        // Another program, or another daemon, may have made it since the last listing; two keys of one name
-        // are of no use to anybody. Version 1 may also go by the bare name.
-        for taken in [label.as_str(), version.key.as_str()] {
-            for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
-                let template = [
-                    Attribute::Class(class),
-                    Attribute::Label(taken.as_bytes().to_vec()),
-                ];
-                if !session.find_objects(&template).map_err(ours)?.is_empty() {
-                    return Ok(None);
-                }
-            }
+        if is_taken(&session, version, true)? {
+            return Ok(None);
         }
-        // A record may be left from a creation that was cut short; there is no key for it, so it goes.
-        let record_template = [
-            Attribute::Class(ObjectClass::DATA),
-            Attribute::Application(RECORD_APPLICATION.to_vec()),
-            Attribute::Label(version.key.as_str().as_bytes().to_vec()),
-        ];
-        for left in session.find_objects(&record_template).map_err(ours)? {
-            session.destroy_object(left).map_err(ours)?;
-        }
-        let mut template = record_template.to_vec();
-        template.extend([
-            Attribute::Token(true),
-            Attribute::Private(true),
-            Attribute::Value(record),
-        ]);
-        let recorded = session.create_object(&template).map_err(ours)?;
-        let made = generate(&session, key_type, flags, allowed, &label);
+        let recorded = put_record(&session, version.key.as_str(), record)?;
+        let made = generate(&session, key_type, flags, allowed, &version.to_string());
         if made.is_err() {
             // The first error is the one to tell; a record without a key does nothing.
             let _ = session.destroy_object(recorded);
@@ -88,16 +62,77 @@ impl Lane {
     }
 }
 
-fn generate(
+/// Whether a key of this name is there. Another program, or another daemon, may have made it since the last listing;
+/// two keys of one name are of no use to anybody. The first version may also go by the bare name.
+pub(super) fn is_taken(
+    session: &Session,
+    version: &KeyVersion,
+    is_first: bool,
+) -> Result<bool, Fault> {
+    let label = version.to_string();
+    let bare = is_first.then_some(version.key.as_str());
+    for taken in [label.as_str()].into_iter().chain(bare) {
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::SECRET_KEY] {
+            let template = [
+                Attribute::Class(class),
+                Attribute::Label(taken.as_bytes().to_vec()),
+            ];
+            if !session.find_objects(&template).map_err(ours)?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+/// Writes the record of a key, or of a version of one, that is not there yet.
+pub(super) fn put_record(
+    session: &Session,
+    label: &str,
+    record: Vec<u8>,
+) -> Result<ObjectHandle, Fault> {
+    let name = [
+        Attribute::Class(ObjectClass::DATA),
+        Attribute::Application(RECORD_APPLICATION.to_vec()),
+        Attribute::Label(label.as_bytes().to_vec()),
+    ];
+    // One may be left from a creation that was cut short; there is no key for it, so it goes.
+    for left in session.find_objects(&name).map_err(ours)? {
+        session.destroy_object(left).map_err(ours)?;
+    }
+    let mut template = name.to_vec();
+    template.extend([
+        Attribute::Token(true),
+        Attribute::Private(true),
+        Attribute::Value(record),
+    ]);
+    session.create_object(&template).map_err(ours)
+}
+
+/// An identifier for what has no public half to take one from.
+pub(super) fn random_id() -> Result<[u8; 20], Fault> {
+    let mut id = [0; 20];
+    aws_lc_rs::rand::fill(&mut id)
+        .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
+    Ok(id)
+}
+
+/// The SHA-1 of what the BIT STRING of a SubjectPublicKeyInfo holds (RFC 5280 section 4.2.1.2).
+pub(super) fn identifier_of(subject_public_key: &[u8]) -> Vec<u8> {
+    let sha1 = &aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+    aws_lc_rs::digest::digest(sha1, subject_public_key)
+        .as_ref()
+        .to_vec()
+}
+
+pub(super) fn generate(
     session: &Session,
     key_type: KeyType,
     flags: Flags,
     allowed: &[MechanismType],
     label: &str,
 ) -> Result<(), Fault> {
-    let mut id = [0; 20];
-    aws_lc_rs::rand::fill(&mut id)
-        .map_err(|_| Fault::new(Treatment::Device, "random", "no random numbers"))?;
+    let id = random_id()?;
     let mut recipe = Recipe::new(key_type, flags, label, &id);
     // Holds whoever else has the PIN to the same mechanisms; the daemon itself is held by the record.
     recipe
@@ -117,7 +152,7 @@ fn generate(
         other => other.map_err(ours)?,
     }
     .map_or(Ok(()), |(public, private)| {
-        // The id is the SHA-1 key identifier (RFC 5280 section 4.2.1.2), known only now.
+        // The id is the key identifier, known only now.
         let identifier = key_identifier(session, public)?;
         for object in [public, private] {
             session
@@ -140,7 +175,7 @@ fn make(session: &Session, recipe: &Recipe) -> Result<Option<(ObjectHandle, Obje
     }
 }
 
-/// The SHA-1 of the BIT STRING that a SubjectPublicKeyInfo would hold.
+/// The identifier of the public half of a pair that was just made.
 fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fault> {
     let wanted = [
         AttributeType::EcPoint,
@@ -170,6 +205,5 @@ fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fa
             ));
         }
     };
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &bits);
-    Ok(digest.as_ref().to_vec())
+    Ok(identifier_of(&bits))
 }

@@ -280,6 +280,24 @@ impl KeyService for Canned {
         Ok(Response::new(CreateKeyResponse { key: Some(key) }))
     }
 
+    async fn get_import_wrapping_key(
+        &self,
+        _: Request<GetImportWrappingKeyRequest>,
+    ) -> Answer<GetImportWrappingKeyResponse> {
+        other()
+    }
+
+    async fn import_key(&self, _: Request<ImportKeyRequest>) -> Answer<ImportKeyResponse> {
+        other()
+    }
+
+    async fn import_key_version(
+        &self,
+        _: Request<ImportKeyVersionRequest>,
+    ) -> Answer<ImportKeyVersionResponse> {
+        other()
+    }
+
     async fn get_key(&self, _: Request<GetKeyRequest>) -> Answer<GetKeyResponse> {
         Ok(Response::new(GetKeyResponse {
             key: Some(payouts()),

@@ -31,6 +31,80 @@ class CreateKeyResponse(_message.Message):
     key: _resources_pb2.Key
     def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
 
+class GetImportWrappingKeyRequest(_message.Message):
+    __slots__ = ("key_id", "token")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    token: str
+    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ...) -> None: ...
+
+class GetImportWrappingKeyResponse(_message.Message):
+    __slots__ = ("name", "pem", "methods")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PEM_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    pem: str
+    methods: _containers.RepeatedScalarFieldContainer[_resources_pb2.ImportMethod]
+    def __init__(self, name: _Optional[str] = ..., pem: _Optional[str] = ..., methods: _Optional[_Iterable[_Union[_resources_pb2.ImportMethod, str]]] = ...) -> None: ...
+
+class WrappedKey(_message.Message):
+    __slots__ = ("wrapping_key", "method", "wrapped_key", "public_key", "secret_bytes")
+    WRAPPING_KEY_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    WRAPPED_KEY_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    wrapping_key: str
+    method: _resources_pb2.ImportMethod
+    wrapped_key: bytes
+    public_key: bytes
+    secret_bytes: int
+    def __init__(self, wrapping_key: _Optional[str] = ..., method: _Optional[_Union[_resources_pb2.ImportMethod, str]] = ..., wrapped_key: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., secret_bytes: _Optional[int] = ...) -> None: ...
+
+class ImportKeyRequest(_message.Message):
+    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "custody", "wrapped")
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    ALGORITHMS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_ENCRYPTIONS_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    CUSTODY_FIELD_NUMBER: _ClassVar[int]
+    WRAPPED_FIELD_NUMBER: _ClassVar[int]
+    key_id: str
+    token: str
+    type: _resources_pb2.KeyType
+    purpose: _resources_pb2.KeyPurpose
+    algorithms: _containers.RepeatedScalarFieldContainer[_resources_pb2.Algorithm]
+    content_encryptions: _containers.RepeatedScalarFieldContainer[_resources_pb2.ContentEncryption]
+    compression_allowed: bool
+    custody: _resources_pb2.Custody
+    wrapped: WrappedKey
+    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ..., custody: _Optional[_Union[_resources_pb2.Custody, str]] = ..., wrapped: _Optional[_Union[WrappedKey, _Mapping]] = ...) -> None: ...
+
+class ImportKeyResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
+class ImportKeyVersionRequest(_message.Message):
+    __slots__ = ("name", "wrapped")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    WRAPPED_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    wrapped: WrappedKey
+    def __init__(self, name: _Optional[str] = ..., wrapped: _Optional[_Union[WrappedKey, _Mapping]] = ...) -> None: ...
+
+class ImportKeyVersionResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
 class GetKeyRequest(_message.Message):
     __slots__ = ("name",)
     NAME_FIELD_NUMBER: _ClassVar[int]

@@ -40,6 +40,21 @@ class KeyServiceStub(object):
                 request_serializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyRequest.SerializeToString,
                 response_deserializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyResponse.FromString,
                 _registered_method=True)
+        self.GetImportWrappingKey = channel.unary_unary(
+                '/chancery.v1.KeyService/GetImportWrappingKey',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.GetImportWrappingKeyRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.GetImportWrappingKeyResponse.FromString,
+                _registered_method=True)
+        self.ImportKey = channel.unary_unary(
+                '/chancery.v1.KeyService/ImportKey',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyResponse.FromString,
+                _registered_method=True)
+        self.ImportKeyVersion = channel.unary_unary(
+                '/chancery.v1.KeyService/ImportKeyVersion',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionResponse.FromString,
+                _registered_method=True)
         self.GetKey = channel.unary_unary(
                 '/chancery.v1.KeyService/GetKey',
                 request_serializer=chancery_dot_v1_dot_key__service__pb2.GetKeyRequest.SerializeToString,
@@ -78,6 +93,30 @@ class KeyServiceServicer(object):
 
     def CreateKey(self, request, context):
         """Generates a key, version 1, inside the token. ALREADY_EXISTS if the name is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetImportWrappingKey(self, request, context):
+        """The public key with which keys are wrapped on their way into a token. The token makes it when it is first asked for;
+        its private half can do nothing but unwrap for ImportKey and ImportKeyVersion.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportKey(self, request, context):
+        """Brings in a key, as version 1, that was made elsewhere. It comes wrapped for the token, which alone unwraps it.
+        ALREADY_EXISTS if the name is taken.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportKeyVersion(self, request, context):
+        """Brings in another version of a key that is there, for the same uses: it becomes the primary one, and the
+        older ones still verify and decrypt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,6 +171,21 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.CreateKey,
                     request_deserializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyRequest.FromString,
                     response_serializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'GetImportWrappingKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetImportWrappingKey,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.GetImportWrappingKeyRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.GetImportWrappingKeyResponse.SerializeToString,
+            ),
+            'ImportKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportKey,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyResponse.SerializeToString,
+            ),
+            'ImportKeyVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.ImportKeyVersion,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionResponse.SerializeToString,
             ),
             'GetKey': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKey,
@@ -192,6 +246,87 @@ class KeyService(object):
             '/chancery.v1.KeyService/CreateKey',
             chancery_dot_v1_dot_key__service__pb2.CreateKeyRequest.SerializeToString,
             chancery_dot_v1_dot_key__service__pb2.CreateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetImportWrappingKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/GetImportWrappingKey',
+            chancery_dot_v1_dot_key__service__pb2.GetImportWrappingKeyRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.GetImportWrappingKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/ImportKey',
+            chancery_dot_v1_dot_key__service__pb2.ImportKeyRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.ImportKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportKeyVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/ImportKeyVersion',
+            chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

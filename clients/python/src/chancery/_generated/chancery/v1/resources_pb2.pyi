@@ -32,6 +32,7 @@ class Algorithm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALGORITHM_A128KW: _ClassVar[Algorithm]
     ALGORITHM_A256KW: _ClassVar[Algorithm]
     ALGORITHM_DIR: _ClassVar[Algorithm]
+    ALGORITHM_RSA1_5_PRIVATE: _ClassVar[Algorithm]
 
 class ContentEncryption(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -66,6 +67,21 @@ class KeyPurpose(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KEY_PURPOSE_MAC: _ClassVar[KeyPurpose]
     KEY_PURPOSE_DECRYPT: _ClassVar[KeyPurpose]
     KEY_PURPOSE_WRAP: _ClassVar[KeyPurpose]
+    KEY_PURPOSE_PROVE_ORIGIN: _ClassVar[KeyPurpose]
+
+class Custody(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CUSTODY_UNSPECIFIED: _ClassVar[Custody]
+    CUSTODY_TOKEN_ONLY: _ClassVar[Custody]
+    CUSTODY_WORKER_READABLE: _ClassVar[Custody]
+
+class ImportMethod(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    IMPORT_METHOD_UNSPECIFIED: _ClassVar[ImportMethod]
+    IMPORT_METHOD_RSA_OAEP_3072_SHA1_AES_256: _ClassVar[ImportMethod]
+    IMPORT_METHOD_RSA_OAEP_3072_SHA256_AES_256: _ClassVar[ImportMethod]
+    IMPORT_METHOD_RSA_OAEP_3072_SHA1: _ClassVar[ImportMethod]
+    IMPORT_METHOD_RSA_OAEP_3072_SHA256: _ClassVar[ImportMethod]
 
 class EcdsaEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -95,6 +111,7 @@ ALGORITHM_ECDH_ES_A256KW: Algorithm
 ALGORITHM_A128KW: Algorithm
 ALGORITHM_A256KW: Algorithm
 ALGORITHM_DIR: Algorithm
+ALGORITHM_RSA1_5_PRIVATE: Algorithm
 CONTENT_ENCRYPTION_UNSPECIFIED: ContentEncryption
 CONTENT_ENCRYPTION_A128GCM: ContentEncryption
 CONTENT_ENCRYPTION_A192GCM: ContentEncryption
@@ -120,12 +137,21 @@ KEY_PURPOSE_SIGN: KeyPurpose
 KEY_PURPOSE_MAC: KeyPurpose
 KEY_PURPOSE_DECRYPT: KeyPurpose
 KEY_PURPOSE_WRAP: KeyPurpose
+KEY_PURPOSE_PROVE_ORIGIN: KeyPurpose
+CUSTODY_UNSPECIFIED: Custody
+CUSTODY_TOKEN_ONLY: Custody
+CUSTODY_WORKER_READABLE: Custody
+IMPORT_METHOD_UNSPECIFIED: ImportMethod
+IMPORT_METHOD_RSA_OAEP_3072_SHA1_AES_256: ImportMethod
+IMPORT_METHOD_RSA_OAEP_3072_SHA256_AES_256: ImportMethod
+IMPORT_METHOD_RSA_OAEP_3072_SHA1: ImportMethod
+IMPORT_METHOD_RSA_OAEP_3072_SHA256: ImportMethod
 ECDSA_ENCODING_UNSPECIFIED: EcdsaEncoding
 ECDSA_ENCODING_RAW: EcdsaEncoding
 ECDSA_ENCODING_DER: EcdsaEncoding
 
 class Key(_message.Message):
-    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions")
+    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody")
     NAME_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -135,6 +161,7 @@ class Key(_message.Message):
     COMPRESSION_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     PRIMARY_VERSION_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    CUSTODY_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
     type: KeyType
@@ -144,21 +171,24 @@ class Key(_message.Message):
     compression_allowed: bool
     primary_version: str
     versions: _containers.RepeatedCompositeFieldContainer[KeyVersion]
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ...) -> None: ...
+    custody: Custody
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ...) -> None: ...
 
 class KeyVersion(_message.Message):
-    __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted")
+    __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted", "imported")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_SHA256_FIELD_NUMBER: _ClassVar[int]
     THUMBPRINT_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
+    IMPORTED_FIELD_NUMBER: _ClassVar[int]
     name: str
     attributes: TokenAttributes
     public_key_sha256: str
     thumbprint: str
     adopted: bool
-    def __init__(self, name: _Optional[str] = ..., attributes: _Optional[_Union[TokenAttributes, _Mapping]] = ..., public_key_sha256: _Optional[str] = ..., thumbprint: _Optional[str] = ..., adopted: bool = ...) -> None: ...
+    imported: bool
+    def __init__(self, name: _Optional[str] = ..., attributes: _Optional[_Union[TokenAttributes, _Mapping]] = ..., public_key_sha256: _Optional[str] = ..., thumbprint: _Optional[str] = ..., adopted: bool = ..., imported: bool = ...) -> None: ...
 
 class TokenAttributes(_message.Message):
     __slots__ = ("local", "sensitive", "extractable", "always_sensitive", "never_extractable")
