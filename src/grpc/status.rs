@@ -143,13 +143,6 @@ impl From<Error> for Status {
 
 fn of_platform(error: PlatformError, text: String) -> Status {
     match error {
-        PlatformError::NoSuchPartner(partner) => status(
-            Code::NotFound,
-            "PARTNER_NOT_FOUND",
-            text,
-            [("partner", partner.to_string())],
-        ),
-        PlatformError::Choice(choice) => invalid(choice.reason(), text),
         PlatformError::NoPart { scheme, part } => status(
             Code::InvalidArgument,
             "SCHEME_WITHOUT_PART",
