@@ -10,18 +10,27 @@ use crate::{
     key::Custody,
     pkcs11::{Attributes, Capabilities, Health, Key, Problem, Token},
     policy::{KeyPattern, Policy},
-    server::{open_tokens, stop_tokens, wait_for_tokens},
-    signer::Signer,
+    server::{open_tokens, stop_tokens, system_clock, wait_for_tokens},
+    signer::{ReplayMemory, Signer},
     tls::Endpoint,
 };
 
+mod partners;
 mod screen;
+
+pub use partners::{PartnerKeyReport, PartnerReport};
 
 /// What was found; prints for people, and serializes for programs.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Each token, in the order of the configuration.
     pub tokens: Vec<TokenReport>,
+    /// Each partner, by name.
+    pub partners: Vec<PartnerReport>,
+    /// How many schemes there are.
+    pub schemes: usize,
+    /// How many of them come from files, and are not built in.
+    pub schemes_of_files: usize,
     /// What is wrong, and what may be.
     pub findings: Vec<Finding>,
 }
@@ -140,7 +149,13 @@ impl Report {
             report.error("tls", error.to_string());
         }
         let tokens = open_tokens(&config, executable);
-        let signer = Signer::new(tokens, config.policy);
+        let signer = Signer::new(
+            tokens,
+            config.policy,
+            config.partners,
+            system_clock(),
+            ReplayMemory::none(),
+        );
         wait_for_tokens(&signer, PATIENCE).await;
         for (index, token) in signer.tokens().iter().enumerate() {
             let module = config.tokens[index].module.display().to_string();
@@ -151,10 +166,13 @@ impl Report {
         }
         let (tokens, policy) = (signer.tokens(), signer.policy());
         report.look_at_keys(tokens);
+        report.look_at_partners(&signer);
+        report.look_for_named_partners(&policy, &signer);
         // Of a token that is down nobody knows what is in it.
         if tokens.iter().all(|token| down(token).is_none()) {
             report.look_for_declared(&config.keys, tokens);
             report.look_for_named(&policy, tokens);
+            report.look_for_partners_keys(&signer);
             let published = config.admin.iter().flat_map(|admin| &admin.jwks_keys);
             for name in published.filter_map(exact) {
                 if !served(tokens, name) {

@@ -13,18 +13,21 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::v1::{
     jose_service_client::JoseServiceClient, key_service_client::KeyServiceClient,
+    partner_service_client::PartnerServiceClient, platform_service_client::PlatformServiceClient,
     signing_service_client::SigningServiceClient,
 };
 
 pub use checked::{SignChunksError, checksum};
 pub use config::{Config, ConfigError, Wanted};
 pub use failure::Failure;
+pub use fetch::{FetchError, fetch};
 pub use tonic::{Code, Status};
 pub use tonic_health::pb as health_pb;
 
 mod checked;
 mod config;
 mod failure;
+mod fetch;
 
 /// A connection to one daemon as one identity; clones share it.
 #[derive(Clone, Debug)]
@@ -108,6 +111,20 @@ impl Client {
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
+    /// The platform service. A message comes back with its signature, and so takes twice the room.
+    pub fn platform(&self) -> PlatformServiceClient<Channel> {
+        PlatformServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(2 * MAX_HTTP_MESSAGE)
+            .max_encoding_message_size(MAX_HTTP_MESSAGE)
+    }
+
+    /// The partner service.
+    pub fn partners(&self) -> PartnerServiceClient<Channel> {
+        PartnerServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
     /// The health service (`grpc.health.v1`).
     pub fn health(&self) -> HealthClient<Channel> {
         HealthClient::new(self.channel.clone())
@@ -130,6 +147,8 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 
 /// Largest message sent or accepted, in bytes.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+/// A body of 20 MiB, the most that is signed, and all that stands around it.
+const MAX_HTTP_MESSAGE: usize = 24 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A daemon that vanished without a word is noticed after the sum of these two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);

@@ -1,26 +1,33 @@
 //! The configuration file: every room's own part, composed and checked whole before a port is bound.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
 
 use crate::{
     admin,
     algorithm::Purpose,
     grpc,
     key::{InvalidUsage, KeyName},
+    partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
-    telemetry, tls,
+    store, telemetry, tls,
 };
 
 mod location;
+mod platforms;
+
+pub use platforms::{Platforms, load_partners};
 
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
@@ -43,6 +50,16 @@ pub struct Config {
     pub tokens: Vec<pkcs11::Config>,
     /// What keys that others made are for.
     pub keys: Vec<Declaration>,
+    /// Where what must outlive the process is kept.
+    pub store: store::Config,
+    /// How many callbacks are remembered.
+    pub replay: store::ReplayConfig,
+    /// Where the files of schemes and partners are.
+    pub platforms: Platforms,
+    /// The partners and schemes that are in them.
+    pub partners: Partners,
+    /// For how long request ids are remembered.
+    pub idempotency: store::IdempotencyConfig,
 }
 
 /// `[server]`.
@@ -115,6 +132,14 @@ struct File {
     tokens: Vec<pkcs11::Config>,
     #[serde(default)]
     keys: Vec<Declaration>,
+    #[serde(default)]
+    store: store::Config,
+    #[serde(default)]
+    replay: store::ReplayConfig,
+    #[serde(default)]
+    platforms: Platforms,
+    #[serde(default)]
+    idempotency: store::IdempotencyConfig,
 }
 
 impl Config {
@@ -149,6 +174,12 @@ impl Config {
         let policy_file = resolve(file.policy);
         readable("policy", &policy_file)?;
         let policy = load_policy(&policy_file)?;
+        let platforms = file.platforms.resolved(&base);
+        for (key, directory) in platforms.directories() {
+            fs::read_dir(directory)
+                .map_err(|error| fault(key, format!("{}: {error}", directory.display())))?;
+        }
+        let partners = load_partners(&platforms)?;
         let tokens = file
             .tokens
             .into_iter()
@@ -183,6 +214,9 @@ impl Config {
             ));
         }
         Ok(Self {
+            store: file.store.resolved(&state_directory, &base),
+            replay: file.replay,
+            idempotency: file.idempotency,
             state_directory,
             policy_file,
             policy,
@@ -192,6 +226,8 @@ impl Config {
             log: file.log,
             tokens,
             keys: file.keys,
+            platforms,
+            partners,
         })
     }
 }
@@ -210,6 +246,19 @@ impl File {
         for (index, key) in self.keys.iter().enumerate() {
             check_declaration(key)
                 .map_err(|(part, error)| (format!("keys[{index}].{part}"), error.to_string()))?;
+        }
+        let clients = self.admin.iter().flat_map(|one| &one.oneaccess_public_keys);
+        let mut seen = BTreeSet::new();
+        for (index, one) in clients.enumerate() {
+            if !seen.insert(&one.client_id) {
+                return Err((
+                    format!("admin.oneaccess_public_keys[{index}].client_id"),
+                    format!(
+                        "{:?} has a key already; expected one key for each",
+                        one.client_id
+                    ),
+                ));
+            }
         }
         match &self.admin {
             Some(admin) if !admin.address.ip().is_loopback() => Err((
@@ -304,7 +353,7 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     })
 }
 
-fn parse(path: &Path, text: &str) -> Result<File, ConfigError> {
+fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, ConfigError> {
     let located = |error: &toml::de::Error, key: String, message: String| {
         let known = location::line(text, &key);
         let told = error

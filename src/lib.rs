@@ -31,21 +31,24 @@
 //! proto      ->
 //! key        -> algorithm
 //! jose       -> algorithm key
-//! policy     -> algorithm identity key
 //! scheme     -> algorithm jose key
-//! wire       -> algorithm key proto
+//! store      -> algorithm identity key
+//! partner    -> algorithm key scheme
+//! policy     -> algorithm identity key partner scheme
+//! audit      -> algorithm identity key policy
+//! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key pkcs11 policy
+//! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
-//! grpc       -> algorithm identity jose key pkcs11 policy proto signer tls wire
-//! admin      -> grpc key pkcs11 policy signer tls
+//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer store tls wire
+//! admin      -> grpc key partner pkcs11 policy signer tls
 //! client     -> proto
-//! config     -> admin algorithm grpc key pkcs11 policy telemetry tls
-//! server     -> admin config grpc key pkcs11 policy proto signer telemetry tls
-//! check      -> algorithm config key pkcs11 policy server signer tls
+//! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
+//! server     -> admin config grpc key pkcs11 policy proto scheme signer store telemetry tls
+//! check      -> algorithm config key partner pkcs11 policy scheme server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
-//! chancery   -> algorithm client identity key policy proto scheme wire
+//! chancery   -> algorithm audit client identity key partner policy proto scheme wire
 //! ```
 //!
 //! Outside crates that are more than a convenience are confined likewise, tests apart:
@@ -58,20 +61,24 @@
 //! tonic_types      grpc client
 //! tonic_prost      proto
 //! prost            grpc proto wire
-//! prost_types      grpc
+//! prost_types      grpc wire chancery
 //! rustls           tls client
-//! tokio_rustls     tls
+//! tokio_rustls     tls client
+//! hyper            client
+//! hyper_util       client
 //! x509_parser      identity
 //! rcgen            signer dev
 //! josekit          jose
 //! axum             admin
 //! prometheus_client admin
+//! sqlx             store
 //! toml             config policy scheme
 //! clap             chanceryd chancery
 //! ```
 
 pub mod admin;
 pub mod algorithm;
+pub mod audit;
 pub mod check;
 pub mod client;
 pub mod config;
@@ -80,11 +87,13 @@ pub mod grpc;
 pub mod identity;
 pub mod jose;
 pub mod key;
+pub mod partner;
 pub mod pkcs11;
 pub mod policy;
 pub mod scheme;
 pub mod server;
 pub mod signer;
+pub mod store;
 pub mod telemetry;
 pub mod tls;
 pub mod wire;

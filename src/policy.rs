@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
 pub use explain::{Explanation, Match, RuleMatch};
 pub use file::PolicyError;
 pub use operation::{Need, Needs, Operation};
+pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Use};
 
@@ -26,6 +27,7 @@ use rule::{AlgorithmSet, Question, Rule};
 mod explain;
 mod file;
 mod operation;
+mod partnership;
 mod pattern;
 mod permit;
 mod rule;
@@ -49,7 +51,9 @@ pub struct Denied {
 }
 
 /// How near the rules come to allowing what they deny: the first of its parts that is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, thiserror::Error,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// No rule names the identity.
@@ -58,9 +62,15 @@ pub enum Reason {
     /// Rules name the identity, none of them the key.
     #[error("rules name this identity, but not with this key")]
     Key,
+    /// Rules name the identity, none of them the partner.
+    #[error("rules name this identity, but not with this partner")]
+    Partner,
     /// Rules name both, none of them the operation.
-    #[error("rules name this identity and key, but not with this operation")]
+    #[error("rules name this identity and key or partner, but not with this operation")]
     Operation,
+    /// Rules name all three, none of them the scheme.
+    #[error("rules name this identity, partner and operation, but not with this scheme")]
+    Scheme,
     /// Rules name all three, none of them the algorithm.
     #[error("rules name this identity, key and operation, but not with this algorithm")]
     Algorithm,
@@ -133,16 +143,25 @@ impl Policy {
             | Operation::Encrypt
             | Operation::Decrypt
             | Operation::RequestCertificate => true,
-            Operation::Get | Operation::Create | Operation::Import | Operation::GenerateRandom => {
-                false
-            }
+            Operation::Get
+            | Operation::Create
+            | Operation::Import
+            | Operation::GenerateRandom
+            | Operation::SignRequest
+            | Operation::SignResponse
+            | Operation::VerifyCallback
+            | Operation::VerifyResponse
+            | Operation::EncryptField
+            | Operation::DecryptField
+            | Operation::IssueAccessToken
+            | Operation::ExplainMessage
+            | Operation::GetPartner => false,
         };
         let subject = || Use::new(key, algorithm);
         let question = Question {
-            identity: identity.name(),
             key: Some(&key.key),
-            operation,
             algorithms: Some(AlgorithmSet::from(algorithm)),
+            ..Question::about(identity.name(), operation)
         };
         self.decide(
             identity,
@@ -165,10 +184,8 @@ impl Policy {
         let operation = Operation::Get;
         let subject = || Lookup::new(key);
         let question = Question {
-            identity: identity.name(),
             key: Some(key),
-            operation,
-            algorithms: None,
+            ..Question::about(identity.name(), operation)
         };
         self.decide(identity, Some(question), operation, subject)
     }
@@ -212,10 +229,9 @@ impl Policy {
     ) -> Result<Permit<Creation>, Denied> {
         let subject = || Creation::new(key, algorithms);
         let question = Question {
-            identity: identity.name(),
             key: Some(key),
-            operation,
             algorithms: Some(algorithms.iter().copied().collect()),
+            ..Question::about(identity.name(), operation)
         };
         // Every rule allows all of no algorithms; that must not be a way in.
         let question = (!algorithms.is_empty()).then_some(question);
@@ -253,10 +269,9 @@ impl Policy {
         algorithm: Option<Algorithm>,
     ) -> Explanation {
         let question = Question {
-            identity,
             key,
-            operation,
             algorithms: algorithm.map(AlgorithmSet::from),
+            ..Question::about(identity, operation)
         };
         Explanation::new(&self.rules, &question, algorithm)
     }
@@ -268,10 +283,8 @@ impl Policy {
         algorithm: Option<Algorithm>,
     ) -> Result<Permit<Keyless>, Denied> {
         let question = Question {
-            identity: identity.name(),
-            key: None,
-            operation,
             algorithms: algorithm.map(AlgorithmSet::from),
+            ..Question::about(identity.name(), operation)
         };
         self.decide(identity, Some(question), operation, || {
             Keyless::new(algorithm)

@@ -11,40 +11,59 @@
 use crate::scheme::{
     declared::Declared,
     document::{Fields, Item},
+    field::{DecryptField, EncryptField},
     sign::Sign,
     vector::Kind,
     verify::Verify,
 };
 
+pub use act::{Act, InvalidSchemeName, SchemeName};
+pub use built_in::{BUILT_IN, BuiltIn};
 pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
 pub use document::SchemeError;
-pub use examination::{Candidate, Examination, Match, Outcome, Protections, Sealed, Verdict};
-pub use expression::{Step, Text};
+pub use examination::{Candidate, Examination, Match, Verifying};
+pub use expression::{Piece, Step, Text};
 pub use fault::{EvaluationError, Fault};
+pub use field::FieldDraft;
 pub use json::JsonError;
 pub use message::{Bindings, KeyFacts, MAX_BODY, Message};
-pub use sign::{Draft, Signed};
+pub use oaep::{OaepHash, OaepHashes};
+pub use opening::{Sealed, SealedContent};
+pub use sealing::Sealing;
+pub use sign::{Draft, Prepared, Signed, Signing};
 pub use time::UnixMilliseconds;
 pub use vector::{Kind as VectorKind, Origin, Vector};
+pub use verdict::{Outcome, Protections, Verdict};
 pub use verify::Acknowledgement;
 
+mod act;
+mod built_in;
 mod covered;
 mod declared;
 mod document;
 mod encoding;
 mod examination;
 mod expression;
+mod family;
 mod fault;
+mod field;
 mod fields;
 mod function;
 mod json;
 mod message;
+mod oaep;
+mod opening;
 mod place;
 mod proof;
+mod sealing;
 mod sign;
 mod source;
+mod structured;
+mod test_key;
 mod time;
+mod values;
 mod vector;
+mod verdict;
 mod verify;
 
 #[cfg(test)]
@@ -52,7 +71,7 @@ mod tests;
 
 /// A scheme whose vectors all pass.
 pub struct Scheme {
-    name: String,
+    name: SchemeName,
     title: String,
     source: String,
     confidence: Confidence,
@@ -60,6 +79,8 @@ pub struct Scheme {
     declared: Declared,
     sign: Option<Sign>,
     verify: Option<Verify>,
+    encrypt: Option<EncryptField>,
+    decrypt: Option<DecryptField>,
     vectors: Vec<Vector>,
     /// The line of the table `[scheme]`.
     line: usize,
@@ -87,7 +108,7 @@ pub enum Refusal {
     NoPart {
         /// The scheme's name.
         scheme: String,
-        /// `sign` or `verify`.
+        /// `sign`, `verify`, `encrypt` or `decrypt`.
         part: &'static str,
     },
     /// The message is not one that the scheme can be applied to.
@@ -122,7 +143,11 @@ impl Scheme {
         let head = file.take("scheme")?;
         let line = head.line();
         let mut head = head.fields()?;
-        let name = scheme_name(&head.take("name")?)?;
+        let name = head.take("name")?;
+        let name = name
+            .text()?
+            .parse()
+            .map_err(|error| name.refuse("WRONG_NAME", error))?;
         let title = head.take("title")?.text()?.to_owned();
         let source = head.take("source")?.text()?.to_owned();
         let confidence = Confidence::parse(&head.take("confidence")?)?;
@@ -143,10 +168,20 @@ impl Scheme {
         let verify = verify
             .map(|item| Verify::parse(&item, &declared))
             .transpose()?;
+        let encrypt = file.maybe("encrypt");
+        let encrypt = encrypt
+            .map(|item| EncryptField::parse(&item, &declared))
+            .transpose()?;
+        let decrypt = file.maybe("decrypt");
+        let decrypt = decrypt
+            .map(|item| DecryptField::parse(&item, &declared))
+            .transpose()?;
         let mut vectors: Vec<Vector> = Vec::new();
         if let Some(list) = file.maybe("vectors") {
             for item in list.list()? {
-                let vector = Vector::parse(&item, &declared)?;
+                let signs = sign.as_ref().is_some_and(|one| one.signature.is_some());
+                let verifies = verify.as_ref().is_some_and(|one| one.signature.is_some());
+                let vector = Vector::parse(&item, &declared, (signs, verifies))?;
                 if vectors.iter().any(|other| other.name == vector.name) {
                     let message = format!("there is a vector named {:?} already", vector.name);
                     return Err(item.refuse("REPEATED_NAME", message));
@@ -154,8 +189,9 @@ impl Scheme {
                 vectors.push(vector);
             }
         }
-        if sign.is_none() && verify.is_none() {
-            let message = "the scheme does nothing; expected [sign] or [verify]";
+        if sign.is_none() && verify.is_none() && encrypt.is_none() && decrypt.is_none() {
+            let message =
+                "the scheme does nothing; expected [sign], [verify], [encrypt] or [decrypt]";
             return Err(file.table().refuse("MISSING_ENTRY", message));
         }
         file.end()?;
@@ -168,13 +204,15 @@ impl Scheme {
             declared,
             sign,
             verify,
+            encrypt,
+            decrypt,
             vectors,
             line,
         })
     }
 
-    /// Its name, of `a-z 0-9 -`.
-    pub fn name(&self) -> &str {
+    /// Its name.
+    pub const fn name(&self) -> &SchemeName {
         &self.name
     }
 
@@ -226,6 +264,33 @@ impl Scheme {
         &self.vectors
     }
 
+    /// What can be done with it.
+    pub fn acts(&self) -> impl Iterator<Item = Act> {
+        let signs = self.sign.iter().flat_map(|sign| &sign.acts);
+        let verifies = self.verify.iter().flat_map(|verify| &verify.acts);
+        let encrypts = self.encrypt.as_ref().map(|_| Act::EncryptField);
+        let decrypts = self.decrypt.as_ref().map(|_| Act::DecryptField);
+        signs
+            .chain(verifies)
+            .copied()
+            .chain(encrypts)
+            .chain(decrypts)
+    }
+
+    /// Which attacks it is proof against besides forgery; `None` if it verifies nothing.
+    pub fn protections(&self) -> Option<Protections> {
+        self.verify.as_ref().map(Verify::protections)
+    }
+
+    /// The names of the values that a caller may give instead of having them made.
+    pub fn given_values(&self) -> impl Iterator<Item = &str> {
+        let sign = self.sign.as_ref().map(Sign::values);
+        let encrypt = self.encrypt.as_ref().map(EncryptField::values);
+        sign.into_iter()
+            .chain(encrypt)
+            .flat_map(values::Values::given)
+    }
+
     /// Whether messages can be signed.
     pub const fn signs(&self) -> bool {
         self.sign.is_some()
@@ -236,11 +301,38 @@ impl Scheme {
         self.verify.is_some()
     }
 
-    /// Makes the values of a message and puts together what is to be signed.
+    /// Whether single values can be encrypted.
+    pub const fn encrypts_values(&self) -> bool {
+        self.encrypt.is_some()
+    }
+
+    /// Whether single values can be decrypted.
+    pub const fn decrypts_values(&self) -> bool {
+        self.decrypt.is_some()
+    }
+
+    /// Makes the values of a message, and says what of it has to be encrypted.
     ///
     /// # Errors
     ///
     /// If the scheme does not sign, or something that it needs is not there or not as it should be.
+    pub fn prepare<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        bindings: &'a Bindings,
+        now: UnixMilliseconds,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Prepared<'a>, Refusal> {
+        let sign = self.sign.as_ref().ok_or_else(|| self.without("sign"))?;
+        Ok(sign.prepare(message, bindings, now, random)?)
+    }
+
+    /// Makes the values of a message and puts together what is to be signed: [`Scheme::prepare`] and
+    /// [`Prepared::draft`] in one, for a scheme that encrypts nothing.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme does not sign, or encrypts, or something that it needs is not there or not as it should be.
     pub fn draft<'a>(
         &'a self,
         message: &'a Message<'a>,
@@ -248,8 +340,8 @@ impl Scheme {
         now: UnixMilliseconds,
         random: &mut dyn FnMut(&mut [u8]),
     ) -> Result<Draft<'a>, Refusal> {
-        let sign = self.sign.as_ref().ok_or_else(|| self.without("sign"))?;
-        Ok(sign.draft(message, bindings, now, random)?)
+        let prepared = self.prepare(message, bindings, now, random)?;
+        Ok(prepared.draft(None)?)
     }
 
     /// What has to be decrypted, and given back as [`Message::decrypted`], before the message can be
@@ -281,9 +373,47 @@ impl Scheme {
         Ok(verify.examine(message, bindings)?)
     }
 
+    /// Makes the values of a single value and puts together what is to be encrypted.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme encrypts no single values, or something that it needs is not there or not as it should be.
+    pub fn encrypt_value(
+        &self,
+        bindings: &Bindings,
+        now: UnixMilliseconds,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<FieldDraft<'_>, Refusal> {
+        let part = self.encrypt.as_ref();
+        let part = part.ok_or_else(|| self.without("encrypt"))?;
+        Ok(part.draft(bindings, now, random)?)
+    }
+
+    /// What has to be decrypted of a single value.
+    ///
+    /// # Errors
+    ///
+    /// If the scheme decrypts no single values, or the value is not as it should be.
+    pub fn sealed_value(&self, bindings: &Bindings) -> Result<Option<Sealed>, Refusal> {
+        let part = self.decrypt.as_ref();
+        let part = part.ok_or_else(|| self.without("decrypt"))?;
+        Ok(part.sealed(bindings)?)
+    }
+
+    /// What counts of what came out of [`Scheme::sealed_value`].
+    ///
+    /// # Errors
+    ///
+    /// If the scheme decrypts no single values, or it is not written as the scheme says.
+    pub fn opened_value(&self, bindings: &Bindings, plaintext: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let part = self.decrypt.as_ref();
+        let part = part.ok_or_else(|| self.without("decrypt"))?;
+        Ok(part.opened(bindings, plaintext)?)
+    }
+
     fn without(&self, part: &'static str) -> Refusal {
         Refusal::NoPart {
-            scheme: self.name.clone(),
+            scheme: self.name.to_string(),
             part,
         }
     }
@@ -291,7 +421,7 @@ impl Scheme {
 
 impl Unproven {
     /// The scheme's name.
-    pub fn name(&self) -> &str {
+    pub const fn name(&self) -> &SchemeName {
         &self.0.name
     }
 
@@ -308,13 +438,23 @@ impl Unproven {
     /// The first vector that is missing or fails.
     pub fn prove(self) -> Result<Scheme, SchemeError> {
         let scheme = &self.0;
-        for (there, kind) in [
-            (scheme.sign.is_some(), Kind::Sign),
-            (scheme.verify.is_some(), Kind::Verify),
+        let opens = scheme.verify.as_ref().is_some_and(Verify::opens);
+        let has = |kind| scheme.vectors.iter().any(|vector| vector.kind == kind);
+        let shows = |vector: &Vector| vector.kind == Kind::Verify && vector.opened.is_some();
+        for (there, kind, found) in [
+            (scheme.sign.is_some(), "sign", has(Kind::Sign)),
+            (scheme.verify.is_some(), "verify", has(Kind::Verify)),
+            (scheme.encrypt.is_some(), "encrypt", has(Kind::Encrypt)),
+            (scheme.decrypt.is_some(), "decrypt", has(Kind::Decrypt)),
+            (
+                opens,
+                "verify with opened",
+                scheme.vectors.iter().any(shows),
+            ),
         ] {
-            if there && !scheme.vectors.iter().any(|vector| vector.kind == kind) {
+            if there && !found {
                 let message = format!(
-                    "no vector of the kind {kind}; expected one for each of [sign] and [verify]"
+                    "no vector of the kind {kind}; expected one for each of [sign], [verify], [verify.open], [encrypt] and [decrypt]: add a [[vectors]] with a message and what comes of it, from the platform's documentation or made with another tool"
                 );
                 return Err(SchemeError::new(
                     scheme.line,
@@ -354,16 +494,6 @@ impl Confidence {
             }
         }
     }
-}
-
-fn scheme_name(item: &Item<'_>) -> Result<String, SchemeError> {
-    let name = item.text()?;
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    if (1..=64).contains(&name.len()) && name.bytes().all(good) {
-        return Ok(name.to_owned());
-    }
-    let message = format!("{name:?} is not a scheme's name: expected 1 to 64 of a-z 0-9 -");
-    Err(item.refuse("WRONG_NAME", message))
 }
 
 /// The longest scheme file, in bytes.

@@ -1,6 +1,10 @@
 //! Wires it all: opens the tokens, listens, reloads, drains.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use tokio::{
     net::TcpListener,
@@ -17,7 +21,9 @@ use crate::{
     grpc::{Calls, CompleteStatus, CountCalls, Services},
     pkcs11::{Health, Token},
     proto,
-    signer::Signer,
+    scheme::UnixMilliseconds,
+    signer::{Clock, ReplayMemory, Signer},
+    store::{OpenError, Store},
     tls::Endpoint,
 };
 
@@ -36,6 +42,9 @@ pub enum ServerError {
     /// Certificates.
     #[error(transparent)]
     Tls(#[from] crate::tls::LoadError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
     /// A port.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -69,6 +78,15 @@ pub fn harden() -> std::io::Result<()> {
         },
     )?;
     Ok(())
+}
+
+/// The system's clock.
+pub fn system_clock() -> Clock {
+    Clock::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let milliseconds = since.unwrap_or_default().as_millis();
+        UnixMilliseconds(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+    })
 }
 
 /// Starts the workers of all tokens. `executable` is this program.
@@ -108,7 +126,11 @@ impl Server {
             &mut config.policy,
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
-        let signer = Arc::new(Signer::new(tokens, policy));
+        let partners = std::mem::take(&mut config.partners);
+        let store = Store::open(&config.store, config.replay).await?;
+        let memory = ReplayMemory::new(store);
+        let signer = Signer::new(tokens, policy, partners, system_clock(), memory);
+        let signer = Arc::new(signer);
         Ok(Self {
             config,
             signer,
@@ -166,6 +188,7 @@ impl Server {
         }
         tasks.spawn(reload_on_change(
             config.policy_file.clone(),
+            config.platforms.clone(),
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));
@@ -221,6 +244,8 @@ impl Server {
             .add_service(services.keys())
             .add_service(services.signing())
             .add_service(services.jose())
+            .add_service(services.partners())
+            .add_service(services.platform())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
@@ -345,12 +370,18 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
 }
 
 /// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
-async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: Arc<Endpoint>) {
+async fn reload_on_change(
+    policy_file: PathBuf,
+    platforms: config::Platforms,
+    signer: Arc<Signer>,
+    endpoint: Arc<Endpoint>,
+) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         return;
     };
     let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
     let mut seen = fingerprint(&policy_file);
+    let mut seen_platforms = platforms.fingerprint();
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
@@ -374,6 +405,11 @@ async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: A
                 }
             }
         }
+        let now = platforms.fingerprint();
+        if asked || now != seen_platforms {
+            seen_platforms = now;
+            reload_partners(platforms.clone(), &signer).await;
+        }
         let door = Arc::clone(&endpoint);
         let reloaded = tokio::task::spawn_blocking(move || {
             let reloaded = (asked || door.changed()).then(|| door.reload());
@@ -392,7 +428,25 @@ async fn reload_on_change(policy_file: PathBuf, signer: Arc<Signer>, endpoint: A
     }
 }
 
-fn fingerprint(path: &std::path::Path) -> Option<(std::time::SystemTime, u64)> {
+/// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
+async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
+    match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
+        Ok(Ok(partners)) => {
+            tracing::info!(
+                partners = partners.iter().count(),
+                schemes = partners.schemes().count(),
+                "partners reloaded"
+            );
+            signer.replace_partners(partners);
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the new partners are refused; the old ones stay in force");
+        }
+        Err(error) => tracing::error!(%error, "the partners can't be reloaded"),
+    }
+}
+
+fn fingerprint(path: &std::path::Path) -> Option<(SystemTime, u64)> {
     let facts = std::fs::metadata(path).ok()?;
     Some((facts.modified().ok()?, facts.len()))
 }
@@ -418,9 +472,11 @@ const FIRST_START: Duration = Duration::from_secs(30);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 6] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
+    "chancery.v1.PartnerService",
+    "chancery.v1.PlatformService",
 ];

@@ -21,27 +21,41 @@ use crate::{
     algorithm::{Algorithm, Purpose},
     identity::Identity,
     key::{Input, KeyName, KeyVersion, Version, ecdsa},
+    partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
     policy::{Denied, Operation, Permit, Policy},
 };
 
+pub use clock::Clock;
 pub use error::Error;
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
+pub use partners::{ACCESS_TOKENS, NotReady};
+pub use platform::{
+    Dealing, Decision, DecryptedField, EncryptedField, ExplainedString, Explanation, Holder,
+    Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
+    missing_or_wrong,
+};
 
 mod certificate_request;
+mod clock;
 mod error;
 mod import;
 mod keys;
 mod long;
 mod message;
+mod partners;
+mod platform;
 
-/// What all requests share: the tokens and the policy in force.
+/// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    partners: ArcSwap<Partners>,
+    clock: Clock,
+    replay: ReplayMemory,
     denials: AtomicU64,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
@@ -114,11 +128,20 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens and this policy.
-    pub fn new(tokens: Vec<Arc<Token>>, policy: Policy) -> Self {
+    /// With these tokens, this policy, these partners, this clock, and this memory of messages.
+    pub fn new(
+        tokens: Vec<Arc<Token>>,
+        policy: Policy,
+        partners: Partners,
+        clock: Clock,
+        replay: ReplayMemory,
+    ) -> Self {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            partners: ArcSwap::from_pointee(partners),
+            clock,
+            replay,
             denials: AtomicU64::new(0),
             creating: Mutex::default(),
         }
@@ -457,7 +480,19 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         Operation::Encrypt | Operation::Decrypt => {
             matches!(algorithm.purpose(), Purpose::Decrypt | Purpose::Wrap)
         }
-        Operation::Get | Operation::Create | Operation::Import | Operation::GenerateRandom => true,
+        Operation::Get
+        | Operation::Create
+        | Operation::Import
+        | Operation::GenerateRandom
+        | Operation::SignRequest
+        | Operation::SignResponse
+        | Operation::VerifyCallback
+        | Operation::VerifyResponse
+        | Operation::EncryptField
+        | Operation::DecryptField
+        | Operation::IssueAccessToken
+        | Operation::ExplainMessage
+        | Operation::GetPartner => true,
     }
 }
 

@@ -11,6 +11,13 @@ use crate::{
     proto::v1,
 };
 
+pub use platforms::{
+    InvalidPlatformResource, PartnerResource, SchemeResource, act_from_proto, act_to_proto,
+    scheme_to_proto,
+};
+
+mod platforms;
+
 /// A key, or one version of it, as requests name it: `keys/payouts` or `keys/payouts/versions/2`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct KeyResource {

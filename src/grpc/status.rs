@@ -8,8 +8,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    key::KeyName,
+    partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
-    signer::Error,
+    signer::{Error, PlatformError, missing_or_wrong},
+    store::{Refusal, StoreError},
     wire::KeyResource,
 };
 
@@ -28,9 +31,13 @@ impl From<Error> for Status {
                     ("operation", asked.operation.to_string()),
                 ];
                 metadata.extend(asked.key.as_ref().map(|key| ("key", key.to_string())));
-                let what = asked.key.as_ref().map_or_else(String::new, |key| {
-                    format!(" with {key:?}", key = key.as_str())
-                });
+                // Not the scheme: it may be one that the caller has not named.
+                let partner = asked.partner.as_ref();
+                metadata.extend(partner.map(|partner| ("partner", partner.to_string())));
+                let name = asked.key.as_ref().map(KeyName::as_str);
+                let what = name
+                    .or_else(|| partner.map(PartnerName::as_str))
+                    .map_or_else(String::new, |name| format!(" with {name:?}"));
                 status(
                     Code::PermissionDenied,
                     "PERMISSION_DENIED",
@@ -104,7 +111,137 @@ impl From<Error> for Status {
             // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
             Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
             Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::NoSuchPartner(partner) => status(
+                Code::NotFound,
+                "PARTNER_NOT_FOUND",
+                text,
+                [("partner", partner.to_string())],
+            ),
+            Error::NoSuchScheme(scheme) => status(
+                Code::NotFound,
+                "SCHEME_NOT_FOUND",
+                text,
+                [("scheme", scheme.to_string())],
+            ),
+            Error::Choice(choice) => invalid(choice.reason(), text),
+            Error::NotReady(not) => status(
+                Code::FailedPrecondition,
+                "PARTNER_NOT_READY",
+                text,
+                [
+                    ("partner", not.partner.to_string()),
+                    ("scheme", not.scheme.to_string()),
+                    ("role", not.role),
+                    ("key", not.key.to_string()),
+                ],
+            ),
+            Error::Platform(error) => of_platform(error, text),
             Error::Token(error) => of_token(&error),
+        }
+    }
+}
+
+fn of_platform(error: PlatformError, text: String) -> Status {
+    match error {
+        PlatformError::NoPart { scheme, part } => status(
+            Code::InvalidArgument,
+            "SCHEME_WITHOUT_PART",
+            text,
+            [("scheme", scheme), ("part", part.to_owned())],
+        ),
+        PlatformError::NoAccessTokens => {
+            status(Code::FailedPrecondition, "ACCESS_TOKENS_MISSING", text, [])
+        }
+        PlatformError::UnknownInput { name, .. } => status(
+            Code::InvalidArgument,
+            "INPUT_UNKNOWN",
+            text,
+            [("input", name)],
+        ),
+        PlatformError::UnknownValue { name, .. } => status(
+            Code::InvalidArgument,
+            "VALUE_UNKNOWN",
+            text,
+            [("value", name)],
+        ),
+        // Where in the scheme, for whoever has to mend it.
+        PlatformError::Message(fault) => status(
+            Code::InvalidArgument,
+            missing_or_wrong(&fault),
+            text,
+            [("step", fault.at), ("rule", fault.rule)],
+        ),
+        PlatformError::NoTokenKey(role) => status(
+            Code::FailedPrecondition,
+            "PARTNER_NOT_READY",
+            text,
+            [("role", role)],
+        ),
+        PlatformError::Encrypt(_) => invalid("ENCRYPTION_REFUSED", text),
+        // One answer for every cause.
+        PlatformError::Decryption => invalid("DECRYPTION_FAILED", text),
+        PlatformError::NotSupported(_) => {
+            status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
+        }
+        PlatformError::ReplayMemoryFull => retry(
+            Code::ResourceExhausted,
+            "REPLAY_MEMORY_FULL",
+            text,
+            Duration::from_secs(60),
+        ),
+        PlatformError::ReplayMemoryUnavailable => retry(
+            Code::Unavailable,
+            "REPLAY_MEMORY_UNAVAILABLE",
+            text,
+            Duration::from_secs(1),
+        ),
+        PlatformError::NoRandom => internal("the system gave no random bytes"),
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        let (reason, text) = (error.reason(), error.to_string());
+        match error {
+            // Why is for the operator: it names files and hosts.
+            StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Damaged(_) => retry(
+                Code::Unavailable,
+                reason,
+                "the store is not available; its operator finds the cause in the daemon's log"
+                    .to_owned(),
+                Duration::from_secs(1),
+            ),
+            StoreError::Deadline => retry(Code::Unavailable, reason, text, Duration::from_secs(1)),
+            StoreError::Busy(_) => retry(
+                Code::ResourceExhausted,
+                reason,
+                text,
+                Duration::from_millis(100),
+            ),
+            StoreError::ReplayMemoryFull { partner, .. } => status(
+                Code::ResourceExhausted,
+                reason,
+                text,
+                [("partner", partner)],
+            ),
+            StoreError::ClaimLost => retry(Code::Aborted, reason, text, SOON),
+            StoreError::AnswerTooLarge { .. } => invalid(reason, text),
+            StoreError::RevisionConflict { key, .. } => {
+                status(Code::Aborted, reason, text, [("key", key.to_string())])
+            }
+            StoreError::NoSuchProposal(_) => status(Code::NotFound, reason, text, []),
+            StoreError::Proposal { refusal, .. } => {
+                let code = match refusal {
+                    Refusal::OwnAuthor | Refusal::NotItsAuthor => Code::PermissionDenied,
+                    Refusal::ApprovedBefore => Code::AlreadyExists,
+                    Refusal::Expired
+                    | Refusal::Withdrawn
+                    | Refusal::Executed
+                    | Refusal::Unapproved { .. }
+                    | Refusal::NotExecuting => Code::FailedPrecondition,
+                };
+                status(code, reason, text, [])
+            }
         }
     }
 }

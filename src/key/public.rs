@@ -7,7 +7,10 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rsa::{
     BigUint, RsaPublicKey,
-    pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding, SubjectPublicKeyInfoRef},
+    pkcs8::{
+        DecodePublicKey, EncodePublicKey, LineEnding, SubjectPublicKeyInfoRef,
+        der::{Reader, asn1::AnyRef},
+    },
     traits::PublicKeyParts,
 };
 use serde_json::{Map, Value, json};
@@ -172,6 +175,12 @@ impl PublicKey {
         }
     }
 
+    /// The key of a DER certificate; `None` if it is none. Nothing else of it is read: who vouches for it, and
+    /// until when, is for others to check.
+    pub fn from_certificate(der: &[u8]) -> Option<Result<Self, InvalidPublicKey>> {
+        spki_of_certificate(der).map(Self::from_spki)
+    }
+
     /// What it is made of.
     pub const fn key_type(&self) -> KeyType {
         match &self.material {
@@ -293,6 +302,36 @@ pub fn pem(label: &'static str, der: &[u8]) -> String {
     rsa::pkcs8::Document::try_from(der)
         .and_then(|document| document.to_pem(label, LineEnding::LF))
         .expect("made as DER by a library")
+}
+
+/// The key of a certificate: the seventh of the fields of TBSCertificate (RFC 5280 section 4.1), or
+/// the sixth where the version is left out.
+fn spki_of_certificate(der: &[u8]) -> Option<&[u8]> {
+    const VERSION: u8 = 0xa0;
+    let certificate = AnyRef::try_from(der).ok()?;
+    certificate
+        .sequence(|reader| {
+            let body = AnyRef::try_from(reader.tlv_bytes()?)?;
+            // The signature algorithm and the signature.
+            reader.tlv_bytes()?;
+            reader.tlv_bytes()?;
+            body.sequence(|fields| {
+                let mut field = fields.tlv_bytes()?;
+                let behind = if field.first() == Some(&VERSION) {
+                    6
+                } else {
+                    5
+                };
+                for _ in 0..behind {
+                    field = fields.tlv_bytes()?;
+                }
+                while !fields.is_finished() {
+                    fields.tlv_bytes()?;
+                }
+                Ok(field)
+            })
+        })
+        .ok()
 }
 
 fn digest_of(hash: Hash) -> &'static digest::Algorithm {

@@ -8,11 +8,13 @@ use crate::{
     algorithm::Algorithm,
     identity::IdentityName,
     key::KeyName,
+    partner::PartnerName,
     policy::{
         Reason,
-        operation::Operation,
+        operation::{Need, Operation},
         rule::{Question, Rule, nearest},
     },
+    scheme::SchemeName,
 };
 
 /// The verdict on a request, and what each rule has to do with it; prints as a table.
@@ -23,6 +25,12 @@ pub struct Explanation {
     /// With which key, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyName>,
+    /// With which partner, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<PartnerName>,
+    /// By which of its schemes, if it is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<SchemeName>,
     /// To do what.
     pub operation: Operation,
     /// With which algorithm, if any.
@@ -53,6 +61,10 @@ pub struct RuleMatch {
     pub operation: Match,
     /// Whether it names the algorithm.
     pub algorithm: Match,
+    /// Whether it names the partner.
+    pub partner: Match,
+    /// Whether it names the scheme.
+    pub scheme: Match,
     /// Whether it allows the request.
     pub allows: bool,
 }
@@ -82,11 +94,15 @@ impl Explanation {
             key: rule.names_key(question),
             operation: rule.names_operation(question.operation).into(),
             algorithm: rule.names_algorithms(question),
+            partner: rule.names_partner(question),
+            scheme: rule.names_scheme(question),
             allows: rule.allows(question),
         };
         Self {
             identity: question.identity.clone(),
             key: question.key.cloned(),
+            partner: question.partner.cloned(),
+            scheme: question.scheme.cloned(),
             operation: question.operation,
             algorithm,
             allowed: deciding.is_some(),
@@ -97,6 +113,25 @@ impl Explanation {
             },
             rules: rules.iter().map(on_rule).collect(),
         }
+    }
+}
+
+impl Explanation {
+    fn about_partner(&self, formatter: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
+        writeln!(
+            formatter,
+            "  {:width$}  IDENTITY  PARTNER  OPERATION  SCHEME",
+            "RULE"
+        )?;
+        for rule in &self.rules {
+            let mark = if rule.allows { '*' } else { ' ' };
+            writeln!(
+                formatter,
+                "{mark} {:width$}  {:8}  {:7}  {:9}  {}",
+                rule.name, rule.identity, rule.partner, rule.operation, rule.scheme
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -138,6 +173,9 @@ impl fmt::Display for Explanation {
             .iter()
             .map(|rule| rule.name.len())
             .fold("RULE".len(), usize::max);
+        if self.operation.needs().partner == Need::Always {
+            return self.about_partner(formatter, width);
+        }
         writeln!(
             formatter,
             "  {:width$}  IDENTITY  KEY  OPERATION  ALGORITHM",

@@ -9,9 +9,11 @@ use crate::{
     algorithm::Algorithm,
     policy::{
         operation::{Need, Operation},
+        partnership::PartnerPattern,
         pattern::{IdentityPattern, KeyPattern},
         rule::{AlgorithmSet, Rule},
     },
+    scheme::SchemeName,
 };
 
 /// The first fault of a policy file.
@@ -80,6 +82,8 @@ struct RawRule {
     keys: Option<Vec<KeyPattern>>,
     operations: Vec<Operation>,
     algorithms: Option<Vec<AlgorithmPattern>>,
+    partners: Option<Vec<PartnerPattern>>,
+    schemes: Option<Vec<SchemeName>>,
 }
 
 /// What logs and `explain` show of a rule.
@@ -133,12 +137,26 @@ impl RawRule {
         self.check_list("algorithms", algorithms, |operation| {
             operation.needs().algorithm
         })?;
+        self.check_list("partners", self.partners.as_deref(), |operation| {
+            operation.needs().partner
+        })?;
+        if let Some(schemes) = self.schemes.as_deref() {
+            self.check_list("schemes", Some(schemes), |operation| {
+                operation.needs().scheme
+            })?;
+        }
+        // Whoever may do anything with a partner may see it.
+        let about_partner = |one: &Operation| one.needs().partner == Need::Always;
+        let sight = self.operations.iter().any(about_partner);
+        let sight = sight.then_some(Operation::GetPartner);
         Ok(Rule {
             algorithms: algorithms.map(compile_algorithms).transpose()?,
             name: Arc::from(self.name.into_inner().0),
             identities: self.identities,
             keys: self.keys,
-            operations: self.operations.into_iter().collect(),
+            operations: self.operations.into_iter().chain(sight).collect(),
+            partners: self.partners,
+            schemes: self.schemes,
         })
     }
 

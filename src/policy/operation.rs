@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::scheme::Act;
+
 /// What a caller asks to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +28,24 @@ pub enum Operation {
     RequestCertificate,
     /// Get random bytes.
     GenerateRandom,
+    /// Have a request to a partner signed by a scheme's rules.
+    SignRequest,
+    /// Have an answer to a partner's request signed.
+    SignResponse,
+    /// Have a partner's request verified.
+    VerifyCallback,
+    /// Have a partner's answer verified.
+    VerifyResponse,
+    /// Have a value encrypted to a partner.
+    EncryptField,
+    /// Have a value decrypted that a partner encrypted.
+    DecryptField,
+    /// Give a partner an access token.
+    IssueAccessToken,
+    /// See what would be signed for a partner, or what a message of theirs is verified by.
+    ExplainMessage,
+    /// See a partner: its schemes, constants and the names of its keys. Comes with each of the above.
+    GetPartner,
 }
 
 /// What an operation is about, and so which lists a rule for it must have.
@@ -35,6 +55,10 @@ pub struct Needs {
     pub key: Need,
     /// An algorithm.
     pub algorithm: Need,
+    /// A partner.
+    pub partner: Need,
+    /// A scheme of the partner's; a rule without the list of them is for all.
+    pub scheme: Need,
 }
 
 /// Whether an operation is about something.
@@ -52,13 +76,13 @@ pub enum Need {
 /// A text that names no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, request_certificate, generate_random"
+    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner"
 )]
 pub struct UnknownOperation(String);
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 18] = [
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
@@ -68,6 +92,15 @@ impl Operation {
         Self::Import,
         Self::RequestCertificate,
         Self::GenerateRandom,
+        Self::SignRequest,
+        Self::SignResponse,
+        Self::VerifyCallback,
+        Self::VerifyResponse,
+        Self::EncryptField,
+        Self::DecryptField,
+        Self::IssueAccessToken,
+        Self::ExplainMessage,
+        Self::GetPartner,
     ];
 
     /// The name in policy files and logs.
@@ -82,6 +115,15 @@ impl Operation {
             Self::Import => "import",
             Self::RequestCertificate => "request_certificate",
             Self::GenerateRandom => "generate_random",
+            Self::SignRequest => Act::SignRequest.name(),
+            Self::SignResponse => Act::SignResponse.name(),
+            Self::VerifyCallback => Act::VerifyCallback.name(),
+            Self::VerifyResponse => Act::VerifyResponse.name(),
+            Self::EncryptField => Act::EncryptField.name(),
+            Self::DecryptField => Act::DecryptField.name(),
+            Self::IssueAccessToken => Act::IssueAccessToken.name(),
+            Self::ExplainMessage => "explain_message",
+            Self::GetPartner => "get_partner",
         }
     }
 
@@ -99,8 +141,50 @@ impl Operation {
             Self::Import => (Always, Always),
             Self::RequestCertificate => (Always, Always),
             Self::GenerateRandom => (Never, Never),
+            Self::SignRequest
+            | Self::SignResponse
+            | Self::VerifyCallback
+            | Self::VerifyResponse
+            | Self::EncryptField
+            | Self::DecryptField
+            | Self::IssueAccessToken
+            | Self::ExplainMessage => {
+                return Needs {
+                    key: Never,
+                    algorithm: Never,
+                    partner: Always,
+                    scheme: Always,
+                };
+            }
+            Self::GetPartner => {
+                return Needs {
+                    key: Never,
+                    algorithm: Never,
+                    partner: Always,
+                    scheme: Never,
+                };
+            }
         };
-        Needs { key, algorithm }
+        Needs {
+            key,
+            algorithm,
+            partner: Never,
+            scheme: Never,
+        }
+    }
+}
+
+impl From<Act> for Operation {
+    fn from(act: Act) -> Self {
+        match act {
+            Act::SignRequest => Self::SignRequest,
+            Act::SignResponse => Self::SignResponse,
+            Act::VerifyCallback => Self::VerifyCallback,
+            Act::VerifyResponse => Self::VerifyResponse,
+            Act::EncryptField => Self::EncryptField,
+            Act::DecryptField => Self::DecryptField,
+            Act::IssueAccessToken => Self::IssueAccessToken,
+        }
     }
 }
 

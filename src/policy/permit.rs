@@ -8,7 +8,9 @@ use crate::{
     algorithm::Algorithm,
     identity::Identity,
     key::{KeyName, KeyVersion, Version},
+    partner::PartnerName,
     policy::Operation,
+    scheme::SchemeName,
 };
 
 /// Leave for one identity to do one thing, once.
@@ -126,6 +128,26 @@ pub struct Asked {
     /// With which algorithms; several only for a key to be made.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<Algorithm>,
+    /// With which partner; `None` if the operation concerns no partner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partner: Option<PartnerName>,
+    /// By which scheme of the partner's; `None` if it is not known yet, or matters not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scheme: Option<SchemeName>,
+}
+
+impl Asked {
+    /// To do something with nothing yet.
+    pub(super) const fn to(operation: Operation) -> Self {
+        Self {
+            operation,
+            key: None,
+            version: None,
+            algorithms: Vec::new(),
+            partner: None,
+            scheme: None,
+        }
+    }
 }
 
 impl<S> Permit<S> {
@@ -157,6 +179,14 @@ impl<S> Permit<S> {
     /// The name of the rule that allowed it.
     pub fn rule(&self) -> &str {
         &self.rule
+    }
+
+    pub(super) const fn shared_rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    pub(super) const fn subject(&self) -> &S {
+        &self.subject
     }
 }
 
@@ -244,10 +274,10 @@ pub(super) trait Subject {
 impl Subject for Use {
     fn asked(&self, operation: Operation) -> Asked {
         Asked {
-            operation,
             key: Some(self.key.key.clone()),
             version: Some(self.key.version),
             algorithms: vec![self.algorithm],
+            ..Asked::to(operation)
         }
     }
 }
@@ -255,10 +285,8 @@ impl Subject for Use {
 impl Subject for Lookup {
     fn asked(&self, operation: Operation) -> Asked {
         Asked {
-            operation,
             key: Some(self.key.clone()),
-            version: None,
-            algorithms: vec![],
+            ..Asked::to(operation)
         }
     }
 }
@@ -266,10 +294,9 @@ impl Subject for Lookup {
 impl Subject for Creation {
     fn asked(&self, operation: Operation) -> Asked {
         Asked {
-            operation,
             key: Some(self.key.clone()),
-            version: None,
             algorithms: self.algorithms.clone(),
+            ..Asked::to(operation)
         }
     }
 }
@@ -277,10 +304,8 @@ impl Subject for Creation {
 impl Subject for Keyless {
     fn asked(&self, operation: Operation) -> Asked {
         Asked {
-            operation,
-            key: None,
-            version: None,
             algorithms: self.algorithm.into_iter().collect(),
+            ..Asked::to(operation)
         }
     }
 }
@@ -296,6 +321,12 @@ impl fmt::Display for Asked {
         }
         for algorithm in &self.algorithms {
             write!(formatter, " algorithm={algorithm}")?;
+        }
+        if let Some(partner) = &self.partner {
+            write!(formatter, " partner={partner}")?;
+        }
+        if let Some(scheme) = &self.scheme {
+            write!(formatter, " scheme={scheme}")?;
         }
         Ok(())
     }

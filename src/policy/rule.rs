@@ -6,12 +6,15 @@ use crate::{
     algorithm::Algorithm,
     identity::IdentityName,
     key::KeyName,
+    partner::PartnerName,
     policy::{
         Reason,
         explain::Match,
         operation::{Need, Operation},
+        partnership::PartnerPattern,
         pattern::{IdentityPattern, KeyPattern},
     },
+    scheme::SchemeName,
 };
 
 /// A rule; its lists are as [`super::file`] has checked them.
@@ -24,6 +27,10 @@ pub(super) struct Rule {
     pub(super) operations: OperationSet,
     /// `None` if no operation of the rule always has an algorithm, and none was listed.
     pub(super) algorithms: Option<AlgorithmSet>,
+    /// `None` if no operation of the rule is about partners.
+    pub(super) partners: Option<Vec<PartnerPattern>>,
+    /// `None` for all of a partner's schemes.
+    pub(super) schemes: Option<Vec<SchemeName>>,
 }
 
 /// A request, before anyone has said that it is allowed.
@@ -33,11 +40,13 @@ pub(super) struct Question<'a> {
     pub(super) key: Option<&'a KeyName>,
     pub(super) operation: Operation,
     pub(super) algorithms: Option<AlgorithmSet>,
+    pub(super) partner: Option<&'a PartnerName>,
+    pub(super) scheme: Option<&'a SchemeName>,
 }
 
 /// A set of operations, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct OperationSet(u16);
+pub(super) struct OperationSet(u32);
 
 /// A set of algorithms, a bit each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +62,8 @@ impl Rule {
         self.names_operation(question.operation)
             && self.names_algorithms(question).holds()
             && self.names_key(question).holds()
+            && self.names_partner(question).holds()
+            && self.names_scheme(question).holds()
             && self.names_identity(question.identity)
     }
 
@@ -92,6 +103,42 @@ impl Rule {
             (Need::Always | Need::Sometimes, Some(asked)) => Match::from(listed(asked)),
         }
     }
+
+    pub(super) fn names_partner(&self, question: &Question<'_>) -> Match {
+        match (question.operation.needs().partner, question.partner) {
+            (Need::Never | Need::Sometimes, None) => Match::NotAsked,
+            (Need::Always, None) | (Need::Never, Some(_)) => Match::No,
+            (Need::Always | Need::Sometimes, Some(partner)) => {
+                let patterns = self.partners.iter().flatten();
+                Match::from(patterns.into_iter().any(|one| one.matches(partner)))
+            }
+        }
+    }
+
+    pub(super) fn names_scheme(&self, question: &Question<'_>) -> Match {
+        match (question.operation.needs().scheme, question.scheme) {
+            (_, None) => Match::NotAsked,
+            (Need::Never, Some(_)) => Match::No,
+            (Need::Always | Need::Sometimes, Some(scheme)) => {
+                let listed = |schemes: &Vec<SchemeName>| schemes.contains(scheme);
+                Match::from(self.schemes.as_ref().is_none_or(listed))
+            }
+        }
+    }
+}
+
+impl<'a> Question<'a> {
+    /// One that is about nothing yet.
+    pub(super) const fn about(identity: &'a IdentityName, operation: Operation) -> Self {
+        Self {
+            identity,
+            key: None,
+            operation,
+            algorithms: None,
+            partner: None,
+            scheme: None,
+        }
+    }
 }
 
 /// What was missing in the rule that came nearest.
@@ -101,8 +148,12 @@ pub(super) fn nearest(rules: &[Rule], question: &Question<'_>) -> Reason {
             Reason::Identity
         } else if !rule.names_key(question).holds() {
             Reason::Key
+        } else if !rule.names_partner(question).holds() {
+            Reason::Partner
         } else if !rule.names_operation(question.operation) {
             Reason::Operation
+        } else if !rule.names_scheme(question).holds() {
+            Reason::Scheme
         } else {
             Reason::Algorithm
         }
@@ -157,4 +208,4 @@ impl FromIterator<Algorithm> for AlgorithmSet {
 }
 
 const _: () = assert!(Algorithm::ALL.len() <= u32::BITS as usize);
-const _: () = assert!(Operation::ALL.len() <= u16::BITS as usize);
+const _: () = assert!(Operation::ALL.len() <= u32::BITS as usize);

@@ -3,6 +3,7 @@
 use crate::scheme::{
     document::{Item, SchemeError},
     expression::Expression,
+    family,
     source::Source,
 };
 
@@ -10,46 +11,75 @@ use crate::scheme::{
 pub(super) struct Signed<'v> {
     pub(super) forms: &'v [Expression],
     pub(super) values: &'v [(String, Expression)],
+    /// What says by a standard of its own what is signed, in place of forms.
+    pub(super) family: Option<&'v family::Verifying>,
+    /// What was decrypted came from these.
+    pub(super) decrypted: &'v [&'v Expression],
 }
 
 impl Signed<'_> {
+    /// Whether a source is signed, all of it.
     pub(super) fn is_covered(&self, source: &Source) -> bool {
-        match source {
-            // Who answers knows it, and the message can't change it.
-            Source::Constant(_) | Source::Input(_) | Source::Signature => true,
-            _ => self.forms.iter().all(|form| {
-                let signed = self.origins(form);
-                let wanted = self.origin(source);
-                wanted
-                    .iter()
-                    .all(|one| signed.iter().any(|whole| one.is_part_of(whole)))
-            }),
-        }
+        self.is_signed(source, Expression::whole_sources)
     }
 
+    /// Whether all that an expression names is signed, or what it was taken from is.
     pub(super) fn covers(
         &self,
         item: &Item<'_>,
         expression: &Expression,
     ) -> Result<(), SchemeError> {
-        let open = expression
-            .sources()
-            .into_iter()
-            .find(|source| !self.is_covered(source));
-        match open {
-            None => Ok(()),
-            Some(_) => Err(item.refuse(
+        let mut named = expression.sources().into_iter();
+        match named.all(|source| self.is_signed(source, Expression::sources)) {
+            true => Ok(()),
+            false => Err(item.refuse(
                 "NOT_SIGNED",
                 "is no part of what is signed: whoever sends a message again could change it",
             )),
         }
     }
 
+    fn is_signed(&self, source: &Source, sources: SourcesOf) -> bool {
+        match source {
+            // Who answers knows it, and the message can't change it.
+            Source::Constant(_) | Source::Input(_) | Source::Signature => true,
+            // Families give only what is signed.
+            Source::Parameter(_) => true,
+            _ if self.family.is_some() => {
+                let least = self.family.map_or_else(Vec::new, |one| one.covers(sources));
+                let wanted = self.traced(source, Expression::sources);
+                wanted.into_iter().all(|one| match one {
+                    Source::Constant(_) | Source::Input(_) | Source::Parameter(_) => true,
+                    one => least.iter().any(|whole| one.is_part_of(whole)),
+                })
+            }
+            // Without a signature nothing is.
+            _ if self.forms.is_empty() => false,
+            _ => self.forms.iter().all(|form| {
+                let signed = self.origins(form, sources);
+                let is_signed = |one: &Source| signed.iter().any(|whole| one.is_part_of(whole));
+                self.origin(source).into_iter().all(|one| {
+                    // What was decrypted is as good as all that it was decrypted from.
+                    let plain = matches!(
+                        one,
+                        Source::Decrypted
+                            | Source::Json {
+                                decrypted: true,
+                                ..
+                            }
+                    );
+                    let mut from = self.decrypted.iter().flat_map(|one| one.sources());
+                    is_signed(one) || plain && from.all(is_signed)
+                })
+            }),
+        }
+    }
+
     /// Where a form's bytes come from: what it names, and what its values were taken from.
-    fn origins<'s>(&'s self, form: &'s Expression) -> Vec<&'s Source> {
-        let mut found = form.sources();
-        for source in form.sources() {
-            found.extend(self.traced(source));
+    fn origins<'s>(&'s self, form: &'s Expression, sources: SourcesOf) -> Vec<&'s Source> {
+        let mut found = sources(form);
+        for source in sources(form) {
+            found.extend(self.traced(source, sources));
         }
         found
     }
@@ -62,19 +92,24 @@ impl Signed<'_> {
             .all(|form| form.sources().contains(&source))
         {
             true => vec![source],
-            false => self.traced(source),
+            false => self.traced(source, Expression::sources),
         }
     }
 
     // A value names only values before it, so this ends.
-    fn traced<'s>(&'s self, source: &'s Source) -> Vec<&'s Source> {
+    fn traced<'s>(&'s self, source: &'s Source, sources: SourcesOf) -> Vec<&'s Source> {
         let named = |name: &str| self.values.iter().find(|(other, _)| other == name);
         match source {
             Source::Value(name) => named(name).map_or_else(Vec::new, |(_, value)| {
-                let sources = value.sources().into_iter();
-                sources.flat_map(|source| self.traced(source)).collect()
+                let found = sources(value).into_iter();
+                found
+                    .flat_map(|source| self.traced(source, sources))
+                    .collect()
             }),
             other => vec![other],
         }
     }
 }
+
+/// All sources of an expression, or those of which nothing is left out.
+pub(super) type SourcesOf = for<'e> fn(&'e Expression) -> Vec<&'e Source>;

@@ -1,6 +1,6 @@
 //! What a scheme declares: constants, inputs, keys and values; and the check that nothing else is named.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use crate::{
     algorithm::{Algorithm, Purpose},
@@ -32,7 +32,7 @@ pub struct KeyRole {
     pub uses: Vec<KeyUse>,
     /// With which algorithm.
     pub algorithm: Algorithm,
-    /// How the text of a secret becomes its bytes; for HMAC alone.
+    /// How the text of a secret becomes its bytes; for HMAC and `dir` alone.
     pub secret_encoding: Option<SecretEncoding>,
 }
 
@@ -60,12 +60,50 @@ pub enum SecretEncoding {
     Base64,
     /// The same after a prefix that is cut off.
     Base64AfterPrefix(String),
+    /// The bytes of the text behind a prefix that the platform puts before it.
+    Utf8WithPrefix(String),
 }
 
 /// The text of a secret that is not written as its scheme says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the secret is not written as the scheme says: expected {0}")]
 pub struct InvalidSecret(&'static str);
+
+impl fmt::Display for SecretEncoding {
+    /// As it is told over the wire; [`FromStr`] reads it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Utf8 => formatter.write_str("utf8"),
+            Self::Hex => formatter.write_str("hex"),
+            Self::Base64 => formatter.write_str("base64"),
+            Self::Base64AfterPrefix(prefix) => write!(formatter, "{AFTER}{prefix}"),
+            Self::Utf8WithPrefix(prefix) => write!(formatter, "{BEHIND}{prefix}"),
+        }
+    }
+}
+
+impl FromStr for SecretEncoding {
+    type Err = InvalidSecret;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSecret> {
+        match text {
+            "utf8" => Ok(Self::Utf8),
+            "hex" => Ok(Self::Hex),
+            "base64" => Ok(Self::Base64),
+            other => other
+                .strip_prefix(AFTER)
+                .map(|prefix| Self::Base64AfterPrefix(prefix.to_owned()))
+                .or_else(|| {
+                    let prefix = other.strip_prefix(BEHIND)?;
+                    Some(Self::Utf8WithPrefix(prefix.to_owned()))
+                })
+                .ok_or(InvalidSecret("an encoding that is known here")),
+        }
+    }
+}
+
+const AFTER: &str = "base64 after ";
+const BEHIND: &str = "utf8 behind ";
 
 impl KeyRole {
     /// The bytes of a secret from its text.
@@ -74,26 +112,12 @@ impl KeyRole {
     ///
     /// If the text is not in the scheme's encoding, or empty.
     pub fn secret_bytes(&self, text: &str) -> Result<Vec<u8>, InvalidSecret> {
-        let hexadecimal = "pairs of hexadecimal digits";
-        let base64 = "padded base64, after the prefix if there is one";
-        let bytes = match self.secret_encoding.as_ref() {
-            None => return Err(InvalidSecret("no secret: the key is not one for HMAC")),
-            Some(SecretEncoding::Utf8) => text.as_bytes().to_vec(),
-            Some(SecretEncoding::Hex) => {
-                encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
-            }
-            Some(SecretEncoding::Base64) => {
-                encoding::decode_base64(text.as_bytes()).map_err(|_| InvalidSecret(base64))?
-            }
-            Some(SecretEncoding::Base64AfterPrefix(prefix)) => text
-                .strip_prefix(prefix)
-                .and_then(|rest| encoding::decode_base64(rest.as_bytes()).ok())
-                .ok_or(InvalidSecret(base64))?,
-        };
-        if bytes.is_empty() {
-            return Err(InvalidSecret("at least one byte"));
+        match self.secret_encoding.as_ref() {
+            None => Err(InvalidSecret(
+                "no secret: the key is not one for HMAC or dir",
+            )),
+            Some(encoding) => encoding.bytes(text),
         }
-        Ok(bytes)
     }
 
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
@@ -118,9 +142,9 @@ impl KeyRole {
                 format!("{algorithm} is not for {:?}", wrong.name()),
             ));
         }
-        let hmac = algorithm.purpose() == Purpose::Mac;
+        let secret = algorithm.purpose() == Purpose::Mac || algorithm == Algorithm::Dir;
         let secret_encoding = entries.maybe("secret_encoding");
-        let secret_encoding = match (secret_encoding, hmac) {
+        let secret_encoding = match (secret_encoding, secret) {
             (Some(item), true) => Some(SecretEncoding::parse(&item)?),
             (None, false) => None,
             (Some(item), false) => {
@@ -171,8 +195,39 @@ impl KeyUse {
 }
 
 impl SecretEncoding {
+    /// The bytes of a secret from its text.
+    ///
+    /// # Errors
+    ///
+    /// If the text is not in this encoding, or empty.
+    pub fn bytes(&self, text: &str) -> Result<Vec<u8>, InvalidSecret> {
+        let hexadecimal = "pairs of hexadecimal digits";
+        let base64 = "padded base64, after the prefix if there is one";
+        let bytes = match self {
+            Self::Utf8 => text.as_bytes().to_vec(),
+            // The prefix alone is no secret.
+            Self::Utf8WithPrefix(_) if text.is_empty() => Vec::new(),
+            Self::Utf8WithPrefix(prefix) => [prefix.as_bytes(), text.as_bytes()].concat(),
+            Self::Hex => {
+                encoding::decode_hex(text.as_bytes()).map_err(|_| InvalidSecret(hexadecimal))?
+            }
+            Self::Base64 => {
+                encoding::decode_base64(text.as_bytes()).map_err(|_| InvalidSecret(base64))?
+            }
+            Self::Base64AfterPrefix(prefix) => text
+                .strip_prefix(prefix)
+                .and_then(|rest| encoding::decode_base64(rest.as_bytes()).ok())
+                .ok_or(InvalidSecret(base64))?,
+        };
+        if bytes.is_empty() {
+            return Err(InvalidSecret("at least one byte"));
+        }
+        Ok(bytes)
+    }
+
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
-        let expected = "utf8, hex, base64, or { base64-after-prefix = \"…\" }";
+        let expected =
+            "utf8, hex, base64, { base64-after-prefix = \"…\" } or { utf8-with-prefix = \"…\" }";
         match item.as_text() {
             Some("utf8") => Ok(Self::Utf8),
             Some("hex") => Ok(Self::Hex),
@@ -183,9 +238,15 @@ impl SecretEncoding {
             )),
             None if item.is_table() => {
                 let mut entries = item.fields()?;
-                let prefix = entries.take("base64-after-prefix")?.text()?.to_owned();
+                let encoding = match entries.maybe("utf8-with-prefix") {
+                    Some(prefix) => Self::Utf8WithPrefix(prefix.text()?.to_owned()),
+                    None => {
+                        let prefix = entries.take("base64-after-prefix")?;
+                        Self::Base64AfterPrefix(prefix.text()?.to_owned())
+                    }
+                };
                 entries.end()?;
-                Ok(Self::Base64AfterPrefix(prefix))
+                Ok(encoding)
             }
             None => Err(item.wrong(expected)),
         }
@@ -208,10 +269,18 @@ pub(super) struct Here {
     pub(super) values: BTreeMap<String, bool>,
     /// There is a signature.
     pub(super) signature: bool,
+    /// There is something encrypted.
+    pub(super) encrypted: bool,
+    /// Something was opened.
+    pub(super) opened: bool,
+    /// There is no message, but a single value.
+    pub(super) no_message: bool,
     /// It is the string that is signed.
     pub(super) string: bool,
     /// There is a step that decrypts.
     pub(super) decrypted: bool,
+    /// There is a family, which reads parameters beside the signature.
+    pub(super) family: bool,
 }
 
 impl Declared {
@@ -311,10 +380,42 @@ impl Names for Place<'_> {
             Source::Signature if !self.here.signature => {
                 Err(("UNKNOWN_SOURCE", "there is no signature here yet".to_owned()))
             }
+            Source::Parameter(_) if !self.here.family => Err((
+                "UNKNOWN_SOURCE",
+                "there are no parameters here: the signature is of no family, or is not read yet"
+                    .to_owned(),
+            )),
+            Source::Encrypted | Source::EncryptedBody if !self.here.encrypted => Err((
+                "UNKNOWN_SOURCE",
+                "nothing is encrypted here: there is no [sign.encrypt]".to_owned(),
+            )),
+            Source::Opened if !self.here.opened => {
+                Err(("UNKNOWN_SOURCE", "nothing is opened here".to_owned()))
+            }
             Source::Decrypted | Source::Json { decrypted: true, .. } if !self.here.decrypted => {
                 Err((
                     "UNKNOWN_SOURCE",
                     "nothing is decrypted: there is no [verify.decrypt]".to_owned(),
+                ))
+            }
+            Source::Method
+            | Source::Path
+            | Source::Query
+            | Source::Target
+            | Source::Scheme
+            | Source::Authority
+            | Source::Status
+            | Source::Body
+            | Source::Header(_)
+            | Source::QueryField(_)
+            | Source::FormField(_)
+            | Source::Json { .. }
+            | Source::RawJson(_)
+                if self.here.no_message =>
+            {
+                Err((
+                    "UNKNOWN_SOURCE",
+                    "there is no message here: a single value comes by an input".to_owned(),
                 ))
             }
             _ => Ok(false),

@@ -214,6 +214,11 @@ impl SchemeError {
         &self.at
     }
 
+    /// What was expected and what came, without where.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// A stable code for programs.
     pub const fn reason(&self) -> &'static str {
         self.reason

@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, fmt, ops::Range, sync::Arc};
 
+use serde::{Serialize, Serializer};
+
 use crate::scheme::{
     document::{Item, SchemeError},
     fault::{EvaluationError, Fault},
@@ -73,14 +75,25 @@ struct Placed {
     hole: bool,
 }
 
+/// A piece of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'t> {
+    /// These bytes.
+    Bytes(&'t [u8]),
+    /// The secret of the key in this role.
+    Secret(&'t str),
+}
+
 /// One segment of a text, as it is shown to people.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
     /// The place in the file.
     pub at: String,
     /// The rule that made the bytes.
     pub rule: String,
-    /// The bytes; `None` if they are secret.
+    /// The bytes, written as text in which what is not printable ASCII is escaped; `None` if they are
+    /// secret, or not there.
+    #[serde(serialize_with = "escaped")]
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -96,6 +109,22 @@ impl Expression {
         Ok(Self { segments })
     }
 
+    /// One source alone, which no entry of the file spells out.
+    pub(super) fn of(at: &str, rule: &str, source: Source) -> Self {
+        let segment = Segment {
+            at: at.into(),
+            rule: rule.into(),
+            kind: Kind::Source(source),
+            then: Vec::new(),
+            absent: Absent::Error,
+            empty_is_absent: false,
+            secret: false,
+        };
+        Self {
+            segments: vec![segment],
+        }
+    }
+
     /// Whether any of its bytes are secret.
     pub(super) fn is_secret(&self) -> bool {
         self.segments.iter().any(|segment| segment.secret)
@@ -106,6 +135,15 @@ impl Expression {
         let mut found = Vec::new();
         for segment in &self.segments {
             segment.sources(&mut found);
+        }
+        found
+    }
+
+    /// Every source of which nothing is left out.
+    pub(super) fn whole_sources(&self) -> Vec<&Source> {
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            segment.whole_sources(&mut found);
         }
         found
     }
@@ -278,6 +316,19 @@ impl Segment {
         }
     }
 
+    fn whole_sources<'s>(&'s self, found: &mut Vec<&'s Source>) {
+        if self.then.iter().any(Function::leaves_out) {
+            return;
+        }
+        match &self.kind {
+            Kind::Literal(_) => {}
+            Kind::Source(source) => found.push(source),
+            Kind::Group(inner) => inner
+                .iter()
+                .for_each(|segment| segment.whole_sources(found)),
+        }
+    }
+
     /// The bytes; `None` if they are left out.
     fn evaluate<'c>(
         &'c self,
@@ -413,6 +464,19 @@ impl Absent {
 }
 
 impl Text {
+    /// Adds what a family makes, under its own place and rule.
+    pub(super) fn push(&mut self, at: &str, rule: &str, bytes: &[u8], secret: bool) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        self.steps.push(Placed {
+            at: at.into(),
+            rule: rule.into(),
+            range: start..self.bytes.len(),
+            secret,
+            hole: false,
+        });
+    }
+
     /// The bytes; `None` if a secret has to be put in first.
     pub fn bytes(&self) -> Option<&[u8]> {
         self.holes.is_empty().then_some(&self.bytes)
@@ -436,6 +500,34 @@ impl Text {
         Some(whole)
     }
 
+    /// The pieces that follow one another, where a secret has to be put in; the bytes alone if none has.
+    pub fn pieces(&self) -> Vec<Piece<'_>> {
+        let mut pieces = Vec::with_capacity(2 * self.holes.len() + 1);
+        let mut from = 0;
+        for (at, role) in &self.holes {
+            pieces.push(Piece::Bytes(&self.bytes[from..*at]));
+            pieces.push(Piece::Secret(role));
+            from = *at;
+        }
+        pieces.push(Piece::Bytes(&self.bytes[from..]));
+        pieces
+    }
+
+    /// The bytes with `***` for each segment that is secret; and whether there is one.
+    pub fn masked(&self) -> (Vec<u8>, bool) {
+        let mut whole = Vec::with_capacity(self.bytes.len());
+        let mut masked = false;
+        for placed in &self.steps {
+            if placed.secret || placed.hole {
+                masked = true;
+                whole.extend_from_slice(b"***");
+            } else {
+                whole.extend_from_slice(&self.bytes[placed.range.clone()]);
+            }
+        }
+        (whole, masked)
+    }
+
     /// Each segment with its bytes, those of secrets left out.
     pub fn steps(&self) -> Vec<Step> {
         let step = |placed: &Placed| Step {
@@ -446,6 +538,11 @@ impl Text {
         };
         self.steps.iter().map(step).collect()
     }
+}
+
+fn escaped<S: Serializer>(bytes: &Option<Vec<u8>>, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = bytes.as_ref().map(|bytes| bytes.escape_ascii().to_string());
+    text.serialize(serializer)
 }
 
 impl fmt::Display for Step {

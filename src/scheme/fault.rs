@@ -1,6 +1,9 @@
 //! What can be wrong with a message that a scheme is applied to.
 
-use crate::scheme::json::JsonError;
+use crate::{
+    jose::{HeaderError, jws},
+    scheme::json::JsonError,
+};
 
 /// Where in a scheme an evaluation ended, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,9 +62,68 @@ pub enum Fault {
     /// A point in time that is not written as the scheme says.
     #[error("is not a time written as {0}")]
     Time(&'static str),
+    /// A key id that is none of the partner's.
+    #[error("names a key that is not among those of its role; a key is never fetched")]
+    UnknownKey,
+    /// Digits are asked of something else.
+    #[error("is not a whole number")]
+    NotANumber,
+    /// More text than the key can encrypt.
+    #[error("has {length} bytes; a key of {bits} bits encrypts at most {most} with this padding")]
+    TooLongForKey {
+        /// What was to be encrypted, in bytes.
+        length: usize,
+        /// The key's size.
+        bits: usize,
+        /// The most that fits, in bytes.
+        most: usize,
+    },
+    /// A key that can't be used as the scheme says.
+    #[error("needs {0}")]
+    Key(&'static str),
+    /// Something that no encryption makes.
+    #[error("is nothing that can be opened: expected {0}")]
+    Ciphertext(&'static str),
+    /// The encryption has not been done.
+    #[error("needs the result of the encryption first")]
+    NotEncrypted,
     /// A signature that can't be made into the form of the scheme.
     #[error("a signature of {0} bytes does not fit the algorithm")]
     Signature(usize),
+    /// A structured field that can't be read.
+    #[error("is no structured field (RFC 9651): expected {expected}, {left} bytes before the end")]
+    Structured {
+        /// What should be there.
+        expected: &'static str,
+        /// How many bytes are left from there.
+        left: usize,
+    },
+    /// Something that is not as the signature's family wants it.
+    #[error("{0}")]
+    Family(&'static str),
+    /// Something that must be signed is not.
+    #[error("is not covered by the signature, and the scheme says that it must be")]
+    NotCovered,
+    /// A digest in the message that is not that of the body.
+    #[error("is not the digest of the body")]
+    Digest,
+    /// The message names another algorithm than the scheme.
+    #[error("the message says {found:?}; the scheme says {expected}")]
+    Algorithm {
+        /// What the scheme says.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// A parameter that has another value than the scheme demands.
+    #[error("has another value than the scheme demands")]
+    Unequal,
+    /// A JWS that can't be read.
+    #[error(transparent)]
+    Jws(#[from] jws::Malformed),
+    /// A JWS that can't be made.
+    #[error(transparent)]
+    JwsHeader(#[from] HeaderError),
 }
 
 impl EvaluationError {
@@ -83,6 +145,20 @@ impl EvaluationError {
             Fault::Placement(_) => "PLACEMENT_IMPOSSIBLE",
             Fault::Time(_) => "TIME_INVALID",
             Fault::Signature(_) => "SIGNATURE_LENGTH",
+            Fault::Structured { .. } => "STRUCTURED_FIELD_INVALID",
+            Fault::Family(_) => "SIGNATURE_MALFORMED",
+            Fault::NotCovered => "COMPONENT_NOT_COVERED",
+            Fault::Digest => "DIGEST_MISMATCH",
+            Fault::Algorithm { .. } => "ALGORITHM_MISMATCH",
+            Fault::Unequal => "PARAMETER_MISMATCH",
+            Fault::Jws(malformed) => malformed.reason(),
+            Fault::JwsHeader(_) => "JWS_HEADER_INVALID",
+            Fault::UnknownKey => "UNKNOWN_KEY_ID",
+            Fault::NotANumber => "NUMBER_INVALID",
+            Fault::TooLongForKey { .. } => "PLAINTEXT_TOO_LONG",
+            Fault::Key(_) => "KEY_UNSUITABLE",
+            Fault::Ciphertext(_) => "CIPHERTEXT_INVALID",
+            Fault::NotEncrypted => "ENCRYPTION_MISSING",
         }
     }
 }

@@ -39,6 +39,20 @@ fn members(text: &[u8]) -> Result<Vec<Field<'_>>, Fault> {
     Ok(fields.collect())
 }
 
+/// The same with every value as it stands in the text, strings with their quotes and escapes.
+pub(super) fn raw_json<'v>(text: &[u8]) -> Result<Vec<Field<'v>>, Fault> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let members = Json::parse(text)?.members().ok_or(Fault::NotObject)?;
+    let fields = members.into_iter().map(|member| Field {
+        structured: member.value.is_structured(),
+        value: member.value.raw().as_bytes().to_vec().into(),
+        name: bytes(member.name),
+    });
+    Ok(fields.map(Field::owned).collect())
+}
+
 /// `name=value` joined with `&`, decoded or as it came. No name may come twice: whoever reads the form
 /// would choose between them.
 pub(super) fn form<'v>(text: &[u8], decode: bool) -> Result<Vec<Field<'v>>, Fault> {

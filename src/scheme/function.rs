@@ -43,6 +43,7 @@ enum Kind {
     Text(TextFunction),
     StripPrefix(String),
     First(usize),
+    Skip(usize),
     /// bytes -> map
     Split(SplitFunction),
     ListFields {
@@ -60,6 +61,7 @@ enum Kind {
         pair: String,
     },
     Field(String),
+    OnlyValue,
 }
 
 type TextFunction = for<'v> fn(Cow<'v, [u8]>) -> Result<Cow<'v, [u8]>, Fault>;
@@ -70,14 +72,32 @@ impl Function {
     /// What it gives for this type; the error names what it takes instead.
     pub(super) const fn applied_to(&self, input: Type) -> Result<Type, Type> {
         let (takes, gives) = match &self.kind {
-            Kind::Text(_) | Kind::StripPrefix(_) | Kind::First(_) => (Type::Bytes, Type::Bytes),
+            Kind::Text(_) | Kind::StripPrefix(_) | Kind::First(_) | Kind::Skip(_) => {
+                (Type::Bytes, Type::Bytes)
+            }
             Kind::Split(_) | Kind::ListFields { .. } => (Type::Bytes, Type::Map),
             Kind::Change(_) | Kind::Exclude(_) | Kind::Only(_) => (Type::Map, Type::Map),
-            Kind::Join { .. } | Kind::Field(_) => (Type::Map, Type::Bytes),
+            Kind::Join { .. } | Kind::Field(_) | Kind::OnlyValue => (Type::Map, Type::Bytes),
         };
         match (input, takes) {
             (Type::Bytes, Type::Bytes) | (Type::Map, Type::Map) => Ok(gives),
             _ => Err(takes),
+        }
+    }
+
+    /// Whether a part of what comes in may change and what goes out stays.
+    pub(super) const fn leaves_out(&self) -> bool {
+        match &self.kind {
+            Kind::First(_) | Kind::Skip(_) | Kind::Only(_) | Kind::Field(_) | Kind::OnlyValue => {
+                true
+            }
+            Kind::Text(_)
+            | Kind::StripPrefix(_)
+            | Kind::Split(_)
+            | Kind::ListFields { .. }
+            | Kind::Change(_)
+            | Kind::Exclude(_)
+            | Kind::Join { .. } => false,
         }
     }
 
@@ -93,6 +113,9 @@ impl Function {
             }
             (Kind::First(length), Value::Bytes(bytes)) => {
                 fields::part(bytes, |bytes| &bytes[..bytes.len().min(*length)])
+            }
+            (Kind::Skip(length), Value::Bytes(bytes)) => {
+                fields::part(bytes, |bytes| &bytes[bytes.len().min(*length)..])
             }
             (Kind::Split(function), Value::Bytes(bytes)) => return function(bytes).map(Value::Map),
             (
@@ -127,6 +150,14 @@ impl Function {
                     (Some(_), Some(_)) => return Err(Fault::RepeatedField),
                 }
             }
+            (Kind::OnlyValue, Value::Map(map)) => {
+                let mut fields = map.into_iter();
+                match (fields.next(), fields.next()) {
+                    (None, _) => return Err(Fault::Absent),
+                    (Some(field), None) => field.value,
+                    (Some(_), Some(_)) => return Err(Fault::TooMany(1)),
+                }
+            }
             (_, Value::Bytes(_) | Value::Map(_)) => unreachable!("types are checked at load"),
         };
         if bytes.len() > MAX_OUTPUT {
@@ -137,6 +168,11 @@ impl Function {
 
     pub(super) fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
         if let Some(name) = item.as_text() {
+            if name == ONLY_VALUE {
+                let shown = name.to_owned();
+                let kind = Kind::OnlyValue;
+                return Ok(Self { kind, shown });
+            }
             return Self::named(item, name);
         }
         if !item.is_table() {
@@ -157,6 +193,13 @@ impl Function {
             let shown = format!("first {length}");
             (
                 Kind::First(usize::try_from(length).unwrap_or(usize::MAX)),
+                shown,
+            )
+        } else if let Some(length) = entries.maybe("skip") {
+            let length = length.number(0..1 << 16)?;
+            let shown = format!("skip {length}");
+            (
+                Kind::Skip(usize::try_from(length).unwrap_or(usize::MAX)),
                 shown,
             )
         } else if let Some(names) = entries.maybe("exclude") {
@@ -224,7 +267,7 @@ impl Function {
 fn unknown(item: &Item<'_>, name: &str) -> SchemeError {
     let lists = [text_functions(), split_functions(), change_functions()];
     let names = lists.iter().flatten().map(|(name, _)| *name);
-    let names: Vec<_> = names.chain(WITH_ARGUMENTS).collect();
+    let names: Vec<_> = names.chain(MAP_TO_BYTES_AND_WITH_ARGUMENTS).collect();
     item.refuse(
         "UNKNOWN_FUNCTION",
         format!(
@@ -242,8 +285,12 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
             if b.is_empty() {
                 return Ok(b);
             }
-            let minified = Json::parse(&b)?.minified().into_owned();
-            Ok(minified.into_bytes().into())
+            let minified = match Json::parse(&b)?.minified() {
+                // Most bodies are written without white space: those are not copied.
+                Cow::Borrowed(text) if text.len() == b.len() => None,
+                text => Some(text.into_owned().into_bytes()),
+            };
+            Ok(minified.map_or(b, Cow::Owned))
         }),
         ("strip-whitespace", |b| {
             let kept = b.iter().copied().filter(|byte| !b" \t\r\n".contains(byte));
@@ -296,8 +343,9 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
 
 /// bytes -> map, without arguments.
 fn split_functions() -> Vec<(&'static str, Kind)> {
-    let list: [(&str, SplitFunction); 4] = [
+    let list: [(&str, SplitFunction); 5] = [
         ("json-fields", |b| fields::json(b)),
+        ("raw-json-fields", |b| fields::raw_json(&b)),
         ("form-fields", |b| fields::form(&b, true)),
         ("raw-form-fields", |b| fields::form(&b, false)),
         ("query-fields", |b| fields::query(&b)),
@@ -351,9 +399,13 @@ fn change_functions() -> Vec<(&'static str, Kind)> {
         .to_vec()
 }
 
-const WITH_ARGUMENTS: [&str; 7] = [
+const ONLY_VALUE: &str = "only-value";
+
+const MAP_TO_BYTES_AND_WITH_ARGUMENTS: [&str; 9] = [
+    ONLY_VALUE,
     "{strip-prefix}",
     "{first}",
+    "{skip}",
     "{list-fields}",
     "{exclude}",
     "{only}",

@@ -5,6 +5,12 @@
 
 use std::{borrow::Cow, str};
 
+use scan::{Scanner, Visitor, four_digits, is_space};
+
+mod scan;
+#[cfg(test)]
+mod tests;
+
 /// The deepest nesting that is read.
 pub(super) const MAX_DEPTH: usize = 32;
 
@@ -179,12 +185,6 @@ impl<'a> Json<'a> {
     }
 }
 
-/// What the members and elements of the outermost value are told to.
-trait Visitor<'a> {
-    fn member(&mut self, raw_name: &'a str, value: Json<'a>);
-    fn element(&mut self, value: Json<'a>);
-}
-
 struct Ignored;
 struct Members<'a>(Vec<Member<'a>>);
 /// Writes each element as it is met: an array may have millions.
@@ -240,208 +240,6 @@ impl<'a> Visitor<'a> for Child<'_, 'a> {
     }
 }
 
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-impl<'a> Scanner<'a> {
-    fn value(
-        &mut self,
-        depth: usize,
-        visitor: &mut impl Visitor<'a>,
-    ) -> Result<Json<'a>, JsonError> {
-        let start = self.at;
-        match self.peek() {
-            Some(b'"') => self.string().map(Json::String),
-            Some(b'{' | b'[') if depth == MAX_DEPTH => Err(JsonError::TooDeep { at: start }),
-            Some(b'{') => {
-                self.object(depth, visitor)?;
-                Ok(Json::Object(&self.text[start..self.at]))
-            }
-            Some(b'[') => {
-                self.array(depth, visitor)?;
-                Ok(Json::Array(&self.text[start..self.at]))
-            }
-            Some(b'-' | b'0'..=b'9') => {
-                self.number()?;
-                Ok(Json::Word(&self.text[start..self.at]))
-            }
-            _ => {
-                let word = ["true", "false", "null"]
-                    .into_iter()
-                    .find(|word| self.text[start..].starts_with(word))
-                    .ok_or_else(|| self.expected("a value"))?;
-                self.at += word.len();
-                Ok(Json::Word(&self.text[start..self.at]))
-            }
-        }
-    }
-
-    fn object(&mut self, depth: usize, visitor: &mut impl Visitor<'a>) -> Result<(), JsonError> {
-        let mut names = Vec::new();
-        self.at += 1;
-        self.space();
-        if self.take(b'}') {
-            return Ok(());
-        }
-        loop {
-            if names.len() == MAX_FIELDS {
-                return Err(JsonError::TooManyFields { at: self.at });
-            }
-            if self.peek() != Some(b'"') {
-                return Err(self.expected("a name in quotes"));
-            }
-            let name = self.string()?;
-            names.push(unescaped(name));
-            self.space();
-            if !self.take(b':') {
-                return Err(self.expected("a colon"));
-            }
-            self.space();
-            let value = self.value(depth + 1, &mut Ignored)?;
-            visitor.member(name, value);
-            self.space();
-            if self.take(b'}') {
-                break;
-            }
-            if !self.take(b',') {
-                return Err(self.expected("a comma or the end of the object"));
-            }
-            self.space();
-        }
-        names.sort_unstable();
-        if names.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(JsonError::Duplicate { at: self.at });
-        }
-        Ok(())
-    }
-
-    fn array(&mut self, depth: usize, visitor: &mut impl Visitor<'a>) -> Result<(), JsonError> {
-        self.at += 1;
-        self.space();
-        if self.take(b']') {
-            return Ok(());
-        }
-        loop {
-            let value = self.value(depth + 1, &mut Ignored)?;
-            visitor.element(value);
-            self.space();
-            if self.take(b']') {
-                return Ok(());
-            }
-            if !self.take(b',') {
-                return Err(self.expected("a comma or the end of the array"));
-            }
-            self.space();
-        }
-    }
-
-    /// With its quotes.
-    fn string(&mut self) -> Result<&'a str, JsonError> {
-        let start = self.at;
-        self.at += 1;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(&self.text[start..self.at]);
-                }
-                Some(b'\\') => self.escape()?,
-                None | Some(0..0x20) => return Err(self.expected("the end of the string")),
-                Some(_) => self.at += 1,
-            }
-        }
-    }
-
-    fn escape(&mut self) -> Result<(), JsonError> {
-        self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                self.at += 1;
-                Ok(())
-            }
-            Some(b'u') => {
-                let pair = "two halves of a surrogate pair";
-                let unit = self.unit()?;
-                match unit {
-                    0xdc00..=0xdfff => Err(self.expected(pair)),
-                    0xd800..=0xdbff => {
-                        if !self.take(b'\\') || self.peek() != Some(b'u') {
-                            return Err(self.expected(pair));
-                        }
-                        match self.unit()? {
-                            0xdc00..=0xdfff => Ok(()),
-                            _ => Err(self.expected(pair)),
-                        }
-                    }
-                    _ => Ok(()),
-                }
-            }
-            _ => Err(self.expected("an escape that JSON knows")),
-        }
-    }
-
-    /// The four digits after a `u`, on which it stands.
-    fn unit(&mut self) -> Result<u32, JsonError> {
-        let digits = self.text.as_bytes().get(self.at + 1..self.at + 5);
-        let unit = digits
-            .and_then(four_digits)
-            .ok_or_else(|| self.expected("u and four hexadecimal digits"))?;
-        self.at += 5;
-        Ok(unit)
-    }
-
-    fn number(&mut self) -> Result<(), JsonError> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            let _ = self.take(b'+') || self.take(b'-');
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), JsonError> {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        if self.at == start {
-            return Err(self.expected("a digit"));
-        }
-        Ok(())
-    }
-
-    fn space(&mut self) {
-        while self.peek().is_some_and(is_space) {
-            self.at += 1;
-        }
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let there = self.peek() == Some(byte);
-        self.at += usize::from(there);
-        there
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    const fn expected(&self, expected: &'static str) -> JsonError {
-        JsonError::Syntax {
-            at: self.at,
-            expected,
-        }
-    }
-}
-
 fn minified(text: &str) -> Cow<'_, str> {
     let mut kept = String::new();
     let (mut inside, mut escaped, mut from) = (false, false, 0);
@@ -450,6 +248,9 @@ fn minified(text: &str) -> Cow<'_, str> {
             inside = escaped || byte != b'"';
             escaped = !escaped && byte == b'\\';
         } else if is_space(byte) {
+            if from == 0 {
+                kept.reserve_exact(text.len());
+            }
             kept.push_str(&text[from..at]);
             from = at + 1;
         } else {
@@ -461,16 +262,6 @@ fn minified(text: &str) -> Cow<'_, str> {
     }
     kept.push_str(&text[from..]);
     Cow::Owned(kept)
-}
-
-const fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
-}
-
-fn four_digits(digits: &[u8]) -> Option<u32> {
-    digits.iter().try_fold(0, |unit, digit| {
-        Some(unit << 4 | char::from(*digit).to_digit(16)?)
-    })
 }
 
 /// What a string that was checked means; with its quotes it comes.
@@ -524,137 +315,4 @@ pub(super) fn escaped(text: &str) -> String {
         }
     }
     output
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
-
-    use super::*;
-
-    /// Expected values by Python's `json`, checked by hand.
-    #[test]
-    fn lexemes_escapes_and_spaces_in_strings_survive() {
-        let body = "{\n  \"partnerServiceId\" : \"  088899\",\t\"note\" : \"a / b \\u00e9 \\\"q\\\" \\\\\",\r\n  \"amount\" : { \"value\" : \"10000.00\", \"n\" : 20.00, \"big\" : 12345678901234567890, \"e\" : 1e2 }\n}";
-        let json = Json::parse(body.as_bytes()).unwrap();
-        assert_eq!(
-            json.minified(),
-            "{\"partnerServiceId\":\"  088899\",\"note\":\"a / b \\u00e9 \\\"q\\\" \\\\\",\"amount\":{\"value\":\"10000.00\",\"n\":20.00,\"big\":12345678901234567890,\"e\":1e2}}"
-        );
-        assert_eq!(json.child("note").unwrap().text(), "a / b \u{e9} \"q\" \\");
-        let amount = json.child("amount").unwrap();
-        assert_eq!(amount.child("n").unwrap().text(), "20.00");
-        assert_eq!(
-            amount.sorted(),
-            "{\"big\":12345678901234567890,\"e\":1e2,\"n\":20.00,\"value\":\"10000.00\"}"
-        );
-        assert_eq!(json.child("none"), None);
-        assert_eq!(
-            Json::parse(b"[1, [2], \"\\ud83d\\ude00\"]")
-                .unwrap()
-                .child("2")
-                .unwrap()
-                .text(),
-            "\u{1f600}"
-        );
-    }
-
-    #[test]
-    fn what_is_refused_says_why() {
-        let cases: [(&[u8], &str); 14] = [
-            (b"", "byte 0: expected a value"),
-            (
-                b"{\"a\":1,\"\\u0061\":2}",
-                "the object that ends at byte 18 has a name twice",
-            ),
-            (
-                b"[{\"a\":{\"b\":1,\"b\":1}}]",
-                "the object that ends at byte 19 has a name twice",
-            ),
-            (b"\"\xff\"", "byte 1: not UTF-8"),
-            (
-                b"\"\\ud800\"",
-                "byte 7: expected two halves of a surrogate pair",
-            ),
-            (
-                b"\"\\udc00\"",
-                "byte 7: expected two halves of a surrogate pair",
-            ),
-            (b"\"a\nb\"", "byte 2: expected the end of the string"),
-            (b"01", "byte 1: expected the end"),
-            (b"1.", "byte 2: expected a digit"),
-            (b"{\"a\":1,}", "byte 7: expected a name in quotes"),
-            (b"[1,]", "byte 3: expected a value"),
-            (b"{} {}", "byte 3: expected the end"),
-            (b"\"\\x\"", "byte 2: expected an escape that JSON knows"),
-            (
-                b"\"\\u00g0\"",
-                "byte 2: expected u and four hexadecimal digits",
-            ),
-        ];
-        for (text, why) in cases {
-            assert_eq!(Json::parse(text).unwrap_err().to_string(), why);
-        }
-        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert!(Json::parse(deep(MAX_DEPTH).as_bytes()).is_ok());
-        assert_eq!(
-            Json::parse(deep(MAX_DEPTH + 1).as_bytes()),
-            Err(JsonError::TooDeep { at: MAX_DEPTH })
-        );
-        assert!(Json::parse("[".repeat(1_000_000).as_bytes()).is_err());
-    }
-
-    fn any_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            any::<String>().prop_map(Value::from),
-        ];
-        leaf.prop_recursive(5, 40, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::btree_map(any::<String>(), inner, 0..6)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn what_another_library_writes_is_read_alike(value in any_value()) {
-            let pretty = serde_json::to_string_pretty(&value).unwrap();
-            let compact = serde_json::to_string(&value).unwrap();
-            let json = Json::parse(pretty.as_bytes()).unwrap();
-            prop_assert_eq!(json.minified(), compact.as_str());
-            // That library's maps are sorted by the bytes of their names.
-            prop_assert_eq!(json.sorted(), compact.as_str());
-            if let Value::String(text) = &value {
-                prop_assert_eq!(json.text(), text.as_str());
-            }
-            if let Value::Object(map) = &value {
-                let names: Vec<_> = json.members().unwrap().into_iter().map(|member| member.name.into_owned()).collect();
-                prop_assert_eq!(names, map.keys().cloned().collect::<Vec<_>>());
-            }
-        }
-
-        #[test]
-        fn what_is_accepted_another_library_accepts(text in "[\\[\\]{}\",:\\\\ untrefalse0-9.eE+-]{0,40}") {
-            let other = serde_json::from_str::<Value>(&text);
-            match Json::parse(text.as_bytes()) {
-                Ok(_) => prop_assert!(other.is_ok() || other.is_err_and(|error| error.to_string().contains("out of range"))),
-                Err(JsonError::Duplicate { .. }) => {}
-                Err(error) => prop_assert!(other.is_err(), "{error}"),
-            }
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(json) = Json::parse(&text) {
-                let _ = (json.minified(), json.sorted(), json.members(), json.text());
-            }
-        }
-    }
 }

@@ -40,8 +40,11 @@ pub struct Bindings {
     pub inputs: BTreeMap<String, Vec<u8>>,
     /// Values that the scheme would make (times, nonces), given instead, to repeat what was sent before.
     pub values: BTreeMap<String, Vec<u8>>,
-    /// What is known of each key, by its role.
-    pub keys: BTreeMap<String, KeyFacts>,
+    /// What is known of each key, by its role. Several may be live while keys are rotated: the first is
+    /// the one that messages are made for, and any of them may have made what comes.
+    pub keys: BTreeMap<String, Vec<KeyFacts>>,
+    /// How old and how far in the future a message may be, in seconds, where that is other than the scheme says.
+    pub window_seconds: Option<(u64, u64)>,
 }
 
 /// What may be said of a key in a message.

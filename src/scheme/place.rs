@@ -91,7 +91,7 @@ impl Placement {
     }
 }
 
-fn set_header(
+pub(super) fn set_header(
     message: &mut Message<'_>,
     set: &mut Vec<(String, String)>,
     name: &str,

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use hmac::{Hmac, KeyInit, Mac};
 
 use crate::{
-    algorithm::{Algorithm, Hash},
+    algorithm::{Algorithm, Curve, Hash},
     key::Input,
     scheme::{
         Scheme,
@@ -13,6 +13,10 @@ use crate::{
         document::SchemeError,
         encoding,
         examination::Match,
+        expression::Text,
+        opening::{Sealed, SealedContent},
+        sign::Draft,
+        test_key::TestKey,
         vector::{Key, Kind, Vector, WrongValue},
     },
 };
@@ -25,6 +29,8 @@ impl Vector {
             Kind::Verify => self.run_verify(scheme),
             Kind::String => self.run_string(scheme),
             Kind::Digest => self.run_digest(scheme),
+            Kind::Encrypt => self.run_encrypt(scheme),
+            Kind::Decrypt => self.run_decrypt(scheme),
         };
         result.map_err(|why| {
             let message = format!("the vector {:?} fails: {why}", self.name);
@@ -33,32 +39,42 @@ impl Vector {
     }
 
     fn run_sign(&self, scheme: &Scheme) -> Result<(), String> {
-        let sign = scheme.sign.as_ref().ok_or("the scheme has no [sign]")?;
-        let now = self.now;
-        let draft = sign.draft(&self.message, &self.bindings, now, &mut |bytes| {
-            bytes.fill(0)
-        });
-        let draft = draft.map_err(|error| error.to_string())?;
-        let string = draft.string_to_sign().filled(|_| self.secret_text());
-        let string = string.ok_or("the key of the vector is no secret")?;
-        self.check_string(&string)?;
-        let expected = self.signature.as_deref().unwrap_or_default();
-        let role = &scheme.declared.keys[&sign.key];
-        let raw = match &self.key {
-            Some(Key::Secret(text)) => hmac(role, text, &string)?,
-            Some(Key::Public(key)) => {
-                let raw = undo(&sign.encode_names(), expected.as_bytes())?;
-                let algorithm = sign.algorithm;
-                if !key.verifies(algorithm, Input::Message(&string), &raw, false) {
-                    return Err("the signature is not the key's over the string".to_owned());
+        let draft = self.draft(scheme)?;
+        let mut raw = Vec::new();
+        let mut string = Vec::new();
+        if let Some(signing) = draft.signing() {
+            string = self.filled(signing.string)?;
+            self.check_string(&string)?;
+            let expected = self.signature.as_deref().unwrap_or_default();
+            let sign = scheme.sign.as_ref().and_then(|one| one.signature.as_ref());
+            let sign = sign.ok_or("the scheme signs nothing")?;
+            raw = match &self.key {
+                Some(Key::Secret(text)) => {
+                    hmac(&scheme.declared.keys[signing.key_role], text, &string)?
                 }
-                raw
-            }
-            None => return Err("there is no key".to_owned()),
-        };
+                Some(Key::Public(key)) => {
+                    let raw = match sign.family_signature(expected.as_bytes()) {
+                        Some(found) => found.map_err(|fault| fault.to_string())?,
+                        None => undo(&sign.encode_names(), expected.as_bytes())?,
+                    };
+                    let input = Input::Message(&string);
+                    if !key.verifies(signing.algorithm, input, &raw, sign.der) {
+                        return Err("the signature is not the key's over the string".to_owned());
+                    }
+                    match signing.algorithm {
+                        Algorithm::Ecdsa(curve) if sign.der => {
+                            der_to_raw(curve, &raw).ok_or("the signature is no DER")?
+                        }
+                        _ => raw,
+                    }
+                }
+                Some(Key::Private(_)) | None => return Err(NO_KEY.to_owned()),
+            };
+        }
         let signed = draft.finish(&raw).map_err(|error| error.to_string())?;
         let made = String::from_utf8_lossy(&signed.signature).into_owned();
         self.check_wrong(&string, &made)?;
+        let expected = self.signature.as_deref().unwrap_or_default();
         same("the signature", expected, &made)?;
         for (place, expected) in &self.set {
             let made = match place.split_once('.') {
@@ -81,63 +97,191 @@ impl Vector {
         Ok(())
     }
 
+    /// What is encrypted is opened again, and in what is sent the word `JWE` stands for it.
+    fn draft<'a>(&'a self, scheme: &'a Scheme) -> Result<Draft<'a>, String> {
+        let sign = scheme.sign.as_ref().ok_or("the scheme has no [sign]")?;
+        let mut random = |bytes: &mut [u8]| bytes.fill(0);
+        let prepared = sign.prepare(&self.message, &self.bindings, self.now, &mut random);
+        let prepared = prepared.map_err(|error| error.to_string())?;
+        let mut jwe = None;
+        if let Some(sealing) = prepared.sealing() {
+            let expected = self.encrypted.as_ref();
+            let expected = expected.ok_or("it needs the entry encrypted")?;
+            same("the JWE's header", &expected.header, &sealing.header)?;
+            let plaintext = expected.plaintext.as_deref().map(str::as_bytes);
+            let plaintext = plaintext.unwrap_or(&self.message.body);
+            let shown = |bytes: &[u8]| bytes.escape_ascii().to_string();
+            same(
+                "the plaintext",
+                &shown(plaintext),
+                &shown(&sealing.plaintext),
+            )?;
+            let role = &sealing.key_role;
+            let key = self.keys.get(role);
+            let key = key.ok_or_else(|| format!("it needs keys.{role}.private_pem"))?;
+            let public = key
+                .public()
+                .ok_or("the key of the vector has no public half")?;
+            let made = sealing.to(&public).map_err(|error| error.to_string())?;
+            let sealed = Sealed {
+                key_role: role.clone(),
+                algorithm: sealing.algorithm,
+                content: SealedContent::Jwe(made.into_bytes()),
+            };
+            let opened = key.open(&scheme.declared.keys[role], &sealed)?;
+            same("what was encrypted", &shown(plaintext), &shown(&opened))?;
+            jwe = Some("JWE");
+        }
+        prepared.draft(jwe).map_err(|error| error.to_string())
+    }
+
     fn run_verify(&self, scheme: &Scheme) -> Result<(), String> {
         let verify = scheme.verify.as_ref().ok_or("the scheme has no [verify]")?;
-        let role = &scheme.declared.keys[&verify.key];
+        self.check_decrypted(scheme)?;
         let examination = verify.examine(&self.message, &self.bindings);
-        let examination = examination.map_err(|error| error.to_string())?;
+        let mut examination = examination.map_err(|error| error.to_string())?;
+        if self.token_is_good {
+            examination.access_token_is_good();
+        }
         let mut strings = Vec::new();
         let mut right: Option<Match> = None;
-        for (index, candidate) in examination.candidates() {
-            let string = candidate.string.filled(|_| self.secret_text());
-            let string = string.ok_or("the key of the vector is no secret")?;
-            let is_right = match &self.key {
-                Some(Key::Secret(text)) => hmac(role, text, &string)? == candidate.signature,
-                Some(Key::Public(key)) => key.verifies(
-                    verify.algorithm,
-                    Input::Message(&string),
-                    candidate.signature,
-                    examination.is_der(),
-                ),
-                None => false,
-            };
-            if is_right && right.is_none() {
-                right = Some(index);
+        if let Some(verifying) = examination.verifying() {
+            let role = &scheme.declared.keys[verifying.key_role];
+            for (index, candidate) in examination.candidates() {
+                let string = self.filled(candidate.string)?;
+                let is_right = match &self.key {
+                    Some(Key::Secret(text)) => hmac(role, text, &string)? == candidate.signature,
+                    Some(Key::Public(key)) => key.verifies(
+                        verifying.algorithm,
+                        Input::Message(&string),
+                        candidate.signature,
+                        verifying.is_der,
+                    ),
+                    Some(Key::Private(_)) | None => return Err(NO_KEY.to_owned()),
+                };
+                if is_right && right.is_none() {
+                    right = Some(index);
+                }
+                strings.push(string);
             }
-            strings.push(string);
         }
-        let expected = self.string.as_deref().unwrap_or_default();
-        if !strings.iter().any(|string| string == expected) {
-            self.check_string(&strings[0])?;
+        if let Some(first) = strings.first() {
+            let expected = self.string.as_deref().unwrap_or_default();
+            if !strings.iter().any(|string| string == expected) {
+                self.check_string(first)?;
+            }
+            self.check_wrong(first, "")?;
         }
-        self.check_wrong(&strings[0], "")?;
         let verdict = examination.conclude(right, self.now);
-        let verdict = verdict.map_err(|error| error.to_string())?;
+        let mut verdict = verdict.map_err(|error| error.to_string())?;
         if verdict.outcome != self.outcome {
             return Err(format!(
-                "expected the outcome {:?}, got {:?}",
+                "expected the outcome {}, got {}",
                 self.outcome, verdict.outcome
             ));
         }
-        Ok(())
+        if let Some(sealed) = verdict.sealed.clone() {
+            let opened = self.open(scheme, &sealed)?;
+            let result = examination.opened(verdict, &opened);
+            verdict = result.map_err(|error| error.to_string())?;
+        }
+        let opened = verdict
+            .authenticated
+            .iter()
+            .find(|(name, _)| name == "opened");
+        let opened = opened.map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned());
+        match (&self.opened, opened) {
+            (None, None) => Ok(()),
+            (Some(expected), Some(made)) => same("what was opened", expected, &made),
+            (Some(_), None) => Err("nothing was opened".to_owned()),
+            (None, Some(_)) => Err("it needs the entry opened".to_owned()),
+        }
+    }
+
+    /// If the vector has the key, what is said to be decrypted has to come out with it.
+    fn check_decrypted(&self, scheme: &Scheme) -> Result<(), String> {
+        let Some(verify) = &scheme.verify else {
+            return Ok(());
+        };
+        let sealed = verify.sealed(&self.message, &self.bindings);
+        let sealed = sealed.map_err(|error| error.to_string())?;
+        match (sealed, &self.message.decrypted) {
+            (None, None) => Ok(()),
+            (Some(sealed), Some(_)) if !self.keys.contains_key(&sealed.key_role) => Ok(()),
+            (Some(sealed), Some(decrypted)) => {
+                let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                let opened = self.open(scheme, &sealed)?;
+                same("what was decrypted", &shown(decrypted), &shown(&opened))
+            }
+            (Some(_), None) => Err("it needs the entry decrypted".to_owned()),
+            (None, Some(_)) => Err("there is nothing to be decrypted".to_owned()),
+        }
+    }
+
+    fn open(&self, scheme: &Scheme, sealed: &Sealed) -> Result<Vec<u8>, String> {
+        let role = &sealed.key_role;
+        let key = self.keys.get(role);
+        let key = key.ok_or_else(|| format!("it needs keys.{role}.private_pem or .secret"))?;
+        key.open(&scheme.declared.keys[role], sealed)
+    }
+
+    fn run_encrypt(&self, scheme: &Scheme) -> Result<(), String> {
+        let part = scheme
+            .encrypt
+            .as_ref()
+            .ok_or("the scheme has no [encrypt]")?;
+        let Some(Key::Private(key)) = &self.key else {
+            return Err("it needs key.private_pem, to open what was encrypted".to_owned());
+        };
+        let draft = part.draft(&self.bindings, self.now, &mut |bytes| bytes.fill(0));
+        let draft = draft.map_err(|error| error.to_string())?;
+        self.check_string(draft.plaintext())?;
+        let public = key.public().ok_or(NO_KEY)?;
+        let encrypted = draft.encrypt(&public).map_err(|error| error.to_string())?;
+        let sealed = Sealed {
+            key_role: draft.key_role().to_owned(),
+            algorithm: draft.algorithm(),
+            content: SealedContent::RsaOaep {
+                hashes: draft.hashes(),
+                ciphertext: undo(&part.encode_names(), &encrypted)?,
+            },
+        };
+        let opened = key.open(&scheme.declared.keys[draft.key_role()], &sealed)?;
+        self.check_string(&opened)
+    }
+
+    fn run_decrypt(&self, scheme: &Scheme) -> Result<(), String> {
+        let part = scheme
+            .decrypt
+            .as_ref()
+            .ok_or("the scheme has no [decrypt]")?;
+        let sealed = part
+            .sealed(&self.bindings)
+            .map_err(|error| error.to_string())?;
+        let sealed = sealed.ok_or("there is nothing to be decrypted")?;
+        let role = &scheme.declared.keys[&sealed.key_role];
+        let opened = match &self.key {
+            Some(Key::Private(key)) => key.open(role, &sealed)?,
+            Some(Key::Secret(text)) => TestKey::Secret(text.clone()).open(role, &sealed)?,
+            Some(Key::Public(_)) | None => return Err(NO_KEY.to_owned()),
+        };
+        let message = part.opened(&self.bindings, &opened);
+        self.check_string(&message.map_err(|error| error.to_string())?)
     }
 
     fn run_string(&self, scheme: &Scheme) -> Result<(), String> {
-        let string = if let Some(sign) = &scheme.sign {
-            let draft = sign.draft(&self.message, &self.bindings, self.now, &mut |bytes| {
-                bytes.fill(0)
-            });
-            let draft = draft.map_err(|error| error.to_string())?;
-            draft.string_to_sign().filled(|_| self.secret_text())
+        let string = if scheme.sign.is_some() {
+            let draft = self.draft(scheme)?;
+            draft.signing().map(|one| self.filled(one.string))
         } else if let Some(verify) = &scheme.verify {
             let examination = verify.examine(&self.message, &self.bindings);
             let examination = examination.map_err(|error| error.to_string())?;
             let first = examination.candidates().next();
-            first.and_then(|(_, candidate)| candidate.string.filled(|_| self.secret_text()))
+            first.map(|(_, candidate)| self.filled(candidate.string))
         } else {
             None
         };
-        let string = string.ok_or("there is no string")?;
+        let string = string.ok_or("there is no string")??;
         if let Some(digest) = &self.digest {
             let made = hex::encode(Hash::Sha256.digest(&string));
             same("the SHA-256 of the string", &hex::encode(digest), &made)?;
@@ -148,23 +292,26 @@ impl Vector {
         self.check_wrong(&string, "")
     }
 
+    fn filled(&self, string: &Text) -> Result<Vec<u8>, String> {
+        let secret = match &self.key {
+            Some(Key::Secret(text)) => Some(text.as_bytes()),
+            Some(Key::Public(_) | Key::Private(_)) | None => None,
+        };
+        let string = string.filled(|_| secret);
+        string.ok_or_else(|| "the key of the vector is no secret".to_owned())
+    }
+
     fn run_digest(&self, scheme: &Scheme) -> Result<(), String> {
         let (Some(Key::Public(key)), Some(digest)) = (&self.key, &self.digest) else {
             return Err("a digest is signed with a key that has a public half".to_owned());
         };
-        let sign = scheme.sign.as_ref().ok_or("the scheme has no [sign]")?;
+        let sign = scheme.sign.as_ref().and_then(|one| one.signature.as_ref());
+        let sign = sign.ok_or("the scheme signs nothing")?;
         let expected = self.signature.as_deref().unwrap_or_default();
         let raw = undo(&sign.encode_names(), expected.as_bytes())?;
-        match key.verifies(sign.algorithm, Input::Digest(digest), &raw, false) {
+        match key.verifies(sign.algorithm, Input::Digest(digest), &raw, sign.der) {
             true => Ok(()),
             false => Err("the signature is not the key's over the digest".to_owned()),
-        }
-    }
-
-    fn secret_text(&self) -> Option<&[u8]> {
-        match &self.key {
-            Some(Key::Secret(text)) => Some(text.as_bytes()),
-            Some(Key::Public(_)) | None => None,
         }
     }
 
@@ -206,6 +353,23 @@ fn undo(encodings: &[&str], text: &[u8]) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// The way back from what a token's r||s was written as.
+fn der_to_raw(curve: Curve, der: &[u8]) -> Option<Vec<u8>> {
+    use rsa::pkcs8::der::{Reader, SliceReader, asn1::UintRef};
+    let mut reader = SliceReader::new(der).ok()?;
+    let numbers = reader.sequence(|inner| Ok([inner.decode::<UintRef<'_>>()?, inner.decode()?]));
+    let mut raw = Vec::new();
+    for number in numbers.ok()? {
+        let bytes = number.as_bytes();
+        raw.extend(std::iter::repeat_n(
+            0,
+            curve.width().checked_sub(bytes.len())?,
+        ));
+        raw.extend_from_slice(bytes);
+    }
+    Some(raw)
+}
+
 fn hmac(role: &KeyRole, secret: &str, message: &[u8]) -> Result<Vec<u8>, String> {
     let key = role
         .secret_bytes(secret)
@@ -234,3 +398,5 @@ fn same(what: &str, expected: &str, made: &str) -> Result<(), String> {
         false => Err(format!("{what} should be\n  {expected}\nand is\n  {made}")),
     }
 }
+
+const NO_KEY: &str = "the key of the vector is of another kind";

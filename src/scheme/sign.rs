@@ -1,5 +1,5 @@
-//! How a message is signed: values are made, the string is put together, and when the token has
-//! signed it, results are placed.
+//! How a message is signed: values are made, what has to be is encrypted, the string is put together,
+//! and when the token has signed it, results are placed.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,52 +7,79 @@ use crate::{
     algorithm::Algorithm,
     key::ecdsa,
     scheme::{
-        declared::{Declared, Here, KeyUse, own_name},
+        act::{self, Act},
+        declared::{Declared, Here, KeyUse},
         document::{Item, SchemeError},
         expression::{self, Expression, Step, Text},
+        family,
         fault::{EvaluationError, Fault},
         function::Function,
         message::{Bindings, MAX_BODY, Message},
-        place::Placement,
-        source::Given,
-        time::{Offset, TimeFormat, UnixMilliseconds},
+        place::{self, Placement},
+        sealing::{Encrypt, Sealing},
+        source::{Given, Made},
+        time::UnixMilliseconds,
+        values::{self, Values},
     },
 };
 
 /// The `[sign]` of a scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Sign {
-    values: Vec<(String, Value)>,
+    pub(super) acts: Vec<Act>,
+    values: Values,
     prepare: Vec<Placement>,
-    pub(super) key: String,
-    pub(super) algorithm: Algorithm,
-    der: bool,
-    pub(super) string: Expression,
-    encode: Vec<Function>,
+    pub(super) encrypt: Option<Encrypt>,
+    /// None in a scheme that only encrypts.
+    pub(super) signature: Option<Signature>,
     set: Vec<Placement>,
 }
 
+/// The `[sign.signature]` of a scheme.
 #[derive(Clone, Debug)]
-enum Value {
-    Now { format: TimeFormat, offset: Offset },
-    Uuid,
-    Random { length: usize, alphabet: Alphabet },
-    Expression(Expression),
+pub(super) struct Signature {
+    pub(super) key: String,
+    pub(super) algorithm: Algorithm,
+    pub(super) der: bool,
+    what: What,
+    encode: Vec<Function>,
 }
 
-type Values = BTreeMap<String, Vec<u8>>;
+/// What is signed: a string that the file spells out, or what a standard says.
+#[derive(Clone, Debug)]
+enum What {
+    String(Expression),
+    Family(Box<family::Signing>),
+}
 
-#[derive(Clone, Copy, Debug)]
-struct Alphabet(&'static [u8]);
-
-/// A message that is ready to be signed: what to sign, and with what.
-pub struct Draft<'a> {
+/// A message whose values are made.
+pub struct Prepared<'a> {
     sign: &'a Sign,
     message: Message<'a>,
     bindings: &'a Bindings,
-    values: BTreeMap<String, Vec<u8>>,
+    values: values::Made,
     headers: Vec<(String, String)>,
-    string: Text,
+    sealing: Option<Sealing>,
+}
+
+/// A message that is ready to be signed: what to sign, and with what.
+pub struct Draft<'a> {
+    prepared: Prepared<'a>,
+    /// The JWE, and the body that it goes out in.
+    encrypted: Option<(Vec<u8>, Vec<u8>)>,
+    string: Option<Text>,
+    family: Option<family::Prepared>,
+}
+
+/// What has to be signed.
+#[derive(Clone, Copy)]
+pub struct Signing<'d> {
+    /// The role of the key.
+    pub key_role: &'d str,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The bytes.
+    pub string: &'d Text,
 }
 
 /// What has to be sent.
@@ -66,49 +93,121 @@ pub struct Signed {
     pub body: Vec<u8>,
     /// Times, nonces and other values of the scheme, by their names.
     pub values: BTreeMap<String, Vec<u8>>,
-    /// The signature as the scheme encodes it.
+    /// The signature as the scheme encodes it; empty if the scheme signs nothing.
     pub signature: Vec<u8>,
 }
 
 impl Sign {
     pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
+        let acts = act::messages(
+            entries.maybe("messages"),
+            [
+                ("request", Act::SignRequest),
+                ("response", Act::SignResponse),
+            ],
+        )?;
         let mut here = Here::default();
-        let mut values = Vec::new();
-        if let Some(table) = entries.maybe("values") {
-            for (name, item) in table.fields()?.rest() {
-                let name = own_name(name, &item)?;
-                let value = Value::parse(&item, declared, &here)?;
-                let secret = matches!(&value, Value::Expression(one) if one.is_secret());
-                here.values.insert(name.clone(), secret);
-                values.push((name, value));
-            }
-        }
+        let values = Values::parse(entries.maybe("values"), declared, &mut here)?;
         let prepare = Placement::list(entries.maybe("prepare"), declared, &here)?;
-        let mut signature = entries.take("signature")?.fields()?;
-        let key = signature.take("key")?;
-        let role = declared.role(&key, KeyUse::Sign)?;
-        let string = Here {
-            string: true,
-            ..here.clone()
+        let encrypt = entries.maybe("encrypt");
+        let encrypt = encrypt
+            .map(|item| Encrypt::parse(&item, declared, &here))
+            .transpose()?;
+        here.encrypted = encrypt.is_some();
+        let signature = match entries.maybe("signature") {
+            Some(item) => Some(Signature::parse(&item, declared, &here)?),
+            None if encrypt.is_some() => None,
+            None => entries.take("signature").map(|_| None)?,
         };
-        let string = Expression::parse(&signature.take("string")?, &declared.at(&string))?;
-        let (encode, _) = expression::pipeline(signature.maybe("encode"), String::new())?;
-        let der = is_der(signature.maybe("ecdsa"), role.algorithm)?;
-        signature.end()?;
-        here.signature = true;
-        let sign = Self {
+        here.signature = signature.is_some();
+        let set = match entries.maybe("set") {
+            None if signature.as_ref().is_some_and(Signature::needs_a_place) => {
+                Some(entries.take("set")?)
+            }
+            set => set,
+        };
+        let set = Placement::list(set, declared, &here)?;
+        entries.end()?;
+        Ok(Self {
+            acts,
             values,
             prepare,
+            encrypt,
+            signature,
+            set,
+        })
+    }
+
+    pub(super) const fn values(&self) -> &Values {
+        &self.values
+    }
+
+    pub(super) fn prepare<'a>(
+        &'a self,
+        message: &'a Message<'a>,
+        bindings: &'a Bindings,
+        now: UnixMilliseconds,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Prepared<'a>, EvaluationError> {
+        check_body(message)?;
+        let values = self.values.make(message, bindings, now, random)?;
+        let mut message = message.borrowed();
+        let mut headers = Vec::new();
+        let given = Given::new(bindings, &values);
+        for placement in &self.prepare {
+            placement.apply(&mut message, &mut headers, given)?;
+        }
+        let encrypt = self.encrypt.as_ref();
+        let sealing = encrypt.map(|encrypt| encrypt.order(given.with(&message)));
+        let sealing = sealing.transpose()?;
+        Ok(Prepared {
+            sign: self,
+            message,
+            bindings,
+            values,
+            headers,
+            sealing,
+        })
+    }
+}
+
+impl Signature {
+    fn parse(item: &Item<'_>, declared: &Declared, here: &Here) -> Result<Self, SchemeError> {
+        let mut entries = item.fields()?;
+        let key = entries.take("key")?;
+        let role = declared.role(&key, KeyUse::Sign)?;
+        let what = match family::Signing::parse(&mut entries, role.algorithm, declared, here)? {
+            Some(family) => What::Family(Box::new(family)),
+            None => {
+                let here = Here {
+                    string: true,
+                    ..here.clone()
+                };
+                let string = entries.take("string")?;
+                What::String(Expression::parse(&string, &declared.at(&here))?)
+            }
+        };
+        if let What::Family(_) = what {
+            entries.end()?;
+            return Ok(Self {
+                key: key.text()?.to_owned(),
+                algorithm: role.algorithm,
+                der: false,
+                what,
+                encode: Vec::new(),
+            });
+        }
+        let (encode, _) = expression::pipeline(entries.maybe("encode"), String::new())?;
+        let der = is_der(entries.maybe("ecdsa"), role.algorithm)?;
+        entries.end()?;
+        Ok(Self {
             key: key.text()?.to_owned(),
             algorithm: role.algorithm,
             der,
-            string,
+            what,
             encode,
-            set: Placement::list(Some(entries.take("set")?), declared, &here)?,
-        };
-        entries.end()?;
-        Ok(sign)
+        })
     }
 
     /// What is done to the bytes of a signature, in order.
@@ -116,74 +215,47 @@ impl Sign {
         self.encode.iter().map(|one| one.shown.as_str()).collect()
     }
 
-    pub(super) fn draft<'a>(
-        &'a self,
-        message: &'a Message<'a>,
-        bindings: &'a Bindings,
-        now: UnixMilliseconds,
-        random: &mut dyn FnMut(&mut [u8]),
-    ) -> Result<Draft<'a>, EvaluationError> {
-        fn given<'c>(bindings: &'c Bindings, values: &'c Values) -> Given<'c> {
-            Given {
-                bindings,
-                values,
-                signature: None,
+    /// The signature's bytes in the text that a family makes of them; `None` if there is no family.
+    pub(super) fn family_signature(&self, text: &[u8]) -> Option<Result<Vec<u8>, Fault>> {
+        match &self.what {
+            What::String(_) => None,
+            What::Family(family) => Some(family.signature(text)),
+        }
+    }
+
+    /// Whether the file has to say where the signature goes.
+    fn needs_a_place(&self) -> bool {
+        !matches!(&self.what, What::Family(family) if family.places_itself())
+    }
+
+    fn error(&self, fault: Fault) -> EvaluationError {
+        match &self.what {
+            What::String(string) => string.error(fault),
+            What::Family(family) => EvaluationError {
+                at: "sign.signature".to_owned(),
+                rule: family.name().to_owned(),
+                fault,
+            },
+        }
+    }
+
+    fn encoded(&self, raw: &[u8]) -> Result<Vec<u8>, EvaluationError> {
+        let error = |fault| self.error(fault);
+        let signature = match self.algorithm {
+            Algorithm::Ecdsa(curve) if self.der => {
+                ecdsa::raw_to_der(curve, raw).ok_or_else(|| error(Fault::Signature(raw.len())))?
             }
-        }
-        check_body(message)?;
-        let mut values = BTreeMap::new();
-        for (name, value) in &self.values {
-            let made = match (value, bindings.values.get(name)) {
-                (Value::Expression(expression), _) => {
-                    expression.bytes(given(bindings, &values).with(message))?
-                }
-                (Value::Now { .. } | Value::Uuid | Value::Random { .. }, Some(given)) => {
-                    given.clone()
-                }
-                (Value::Now { format, offset }, None) => format.write(now, *offset).into_bytes(),
-                (Value::Uuid, None) => {
-                    let mut bytes = [0; 16];
-                    random(&mut bytes);
-                    let uuid = uuid::Builder::from_random_bytes(bytes).into_uuid();
-                    uuid.to_string().into_bytes()
-                }
-                (Value::Random { length, alphabet }, None) => alphabet.text(*length, random),
-            };
-            values.insert(name.clone(), made);
-        }
-        let mut message = message.borrowed();
-        let mut headers = Vec::new();
-        for placement in &self.prepare {
-            placement.apply(&mut message, &mut headers, given(bindings, &values))?;
-        }
-        let string = self
-            .string
-            .evaluate(given(bindings, &values).with(&message))?;
-        Ok(Draft {
-            sign: self,
-            message,
-            bindings,
-            values,
-            headers,
-            string,
-        })
+            _ => raw.to_vec(),
+        };
+        let encoded = expression::apply(&self.encode, Cow::Owned(signature));
+        encoded.map(Cow::into_owned).map_err(error)
     }
 }
 
-impl Draft<'_> {
-    /// The role of the key that is to sign.
-    pub fn key_role(&self) -> &str {
-        &self.sign.key
-    }
-
-    /// The algorithm to sign with.
-    pub const fn algorithm(&self) -> Algorithm {
-        self.sign.algorithm
-    }
-
-    /// What is to be signed.
-    pub const fn string_to_sign(&self) -> &Text {
-        &self.string
+impl<'a> Prepared<'a> {
+    /// What has to be encrypted before the message can be drafted.
+    pub const fn sealing(&self) -> Option<&Sealing> {
+        self.sealing.as_ref()
     }
 
     /// A value of the scheme, such as its timestamp.
@@ -191,116 +263,157 @@ impl Draft<'_> {
         self.values.get(name).map(Vec::as_slice)
     }
 
-    /// Every value, then every segment of the string, with its bytes and the rule that made them.
-    pub fn explain(&self) -> Vec<Step> {
-        let value = |(name, value): &(String, Value)| Step {
-            at: format!("sign.values.{name}"),
-            rule: value.rule(),
-            bytes: match value {
-                Value::Expression(expression) if expression.is_secret() => None,
-                _ => self.values.get(name).cloned(),
-            },
+    /// Puts together what is to be signed. The JWE is what became of [`Prepared::sealing`], in compact
+    /// serialization.
+    ///
+    /// # Errors
+    ///
+    /// If something that the string needs is not there or not as it should be, or there should be a JWE
+    /// and is none, or the other way round.
+    pub fn draft(self, jwe: Option<&str>) -> Result<Draft<'a>, EvaluationError> {
+        let given = Given::new(self.bindings, &self.values);
+        let encrypted = match (&self.sign.encrypt, jwe) {
+            (None, None) => None,
+            (Some(encrypt), Some(jwe)) => {
+                let jwe = jwe.as_bytes();
+                let compact = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+                if jwe.is_empty() || !jwe.iter().all(compact) {
+                    let expected = "a JWE in compact serialization";
+                    return Err(misuse(Fault::Ciphertext(expected)));
+                }
+                let given = Given {
+                    made: Made {
+                        encrypted: Some((jwe, &[])),
+                        ..Made::default()
+                    },
+                    ..given
+                };
+                let body = encrypt.body(jwe, given.with(&self.message))?;
+                Some((jwe.to_vec(), body))
+            }
+            (Some(_), None) | (None, Some(_)) => return Err(misuse(Fault::NotEncrypted)),
         };
-        let mut steps: Vec<_> = self.sign.values.iter().map(value).collect();
-        steps.extend(self.string.steps());
+        let (string, family) = match &self.sign.signature {
+            None => (None, None),
+            Some(signature) => {
+                let given = Given {
+                    made: made(&encrypted, None),
+                    ..given
+                };
+                let context = given.with(&self.message);
+                match &signature.what {
+                    What::String(string) => (Some(string.evaluate(context)?), None),
+                    What::Family(family) => {
+                        let (string, prepared) = family.prepare(context)?;
+                        (Some(string), Some(prepared))
+                    }
+                }
+            }
+        };
+        Ok(Draft {
+            prepared: self,
+            encrypted,
+            string,
+            family,
+        })
+    }
+}
+
+impl Draft<'_> {
+    /// What is to be signed; `None` in a scheme that only encrypts.
+    pub fn signing(&self) -> Option<Signing<'_>> {
+        let signature = self.prepared.sign.signature.as_ref()?;
+        Some(Signing {
+            key_role: &signature.key,
+            algorithm: signature.algorithm,
+            string: self.string.as_ref()?,
+        })
+    }
+
+    /// A value of the scheme, such as its timestamp.
+    pub fn value(&self, name: &str) -> Option<&[u8]> {
+        self.prepared.value(name)
+    }
+
+    /// Every value, the header of what is encrypted, then every segment of the string, with its bytes and
+    /// the rule that made them.
+    pub fn explain(&self) -> Vec<Step> {
+        let prepared = &self.prepared;
+        let mut steps = prepared.sign.values.steps(&prepared.values);
+        steps.extend(prepared.sealing.as_ref().map(|sealing| Step {
+            at: "sign.encrypt.header".to_owned(),
+            rule: format!(
+                "a JWE of {} bytes by {} and {} to {}",
+                sealing.plaintext.len(),
+                sealing.algorithm,
+                sealing.content_encryption,
+                sealing.key_role
+            ),
+            bytes: Some(sealing.header.clone().into_bytes()),
+        }));
+        steps.extend(self.string.iter().flat_map(Text::steps));
+        steps.extend(self.family.iter().flat_map(family::Prepared::notes));
         steps
     }
 
-    /// Places the signature, which for ECDSA is r||s.
+    /// Places the signature, which for ECDSA is r||s, and which is empty if there is nothing to sign.
     ///
     /// # Errors
     ///
     /// If a result can't be placed.
     pub fn finish(&self, signature: &[u8]) -> Result<Signed, EvaluationError> {
-        let sign = self.sign;
-        let error = |fault| sign.string.error(fault);
-        let signature = match sign.algorithm {
-            Algorithm::Ecdsa(curve) if sign.der => ecdsa::raw_to_der(curve, signature)
-                .ok_or_else(|| error(Fault::Signature(signature.len())))?,
-            _ => signature.to_vec(),
+        let prepared = &self.prepared;
+        let mut message = prepared.message.borrowed();
+        if let Some((_, body)) = &self.encrypted {
+            message.body = Cow::Borrowed(body);
+        }
+        let mut headers = prepared.headers.clone();
+        let encoded = match (&prepared.sign.signature, &self.family) {
+            (Some(rule), Some(family)) => {
+                let finished = family.finish(signature);
+                for (name, value) in finished.headers {
+                    place::set_header(&mut message, &mut headers, name, value.into_bytes())
+                        .map_err(|fault| rule.error(fault))?;
+                }
+                finished.text
+            }
+            (Some(rule), None) => rule.encoded(signature)?,
+            (None, _) if signature.is_empty() => Vec::new(),
+            (None, _) => return Err(misuse(Fault::Signature(signature.len()))),
         };
-        let encoded = expression::apply(&sign.encode, Cow::Owned(signature)).map_err(error)?;
-        let mut message = self.message.borrowed();
-        let mut headers = self.headers.clone();
-        for placement in &sign.set {
-            placement.apply(
-                &mut message,
-                &mut headers,
-                Given {
-                    bindings: self.bindings,
-                    values: &self.values,
-                    signature: Some(&encoded),
-                },
-            )?;
+        for placement in &prepared.sign.set {
+            let given = Given {
+                made: made(&self.encrypted, Some(&encoded)),
+                ..Given::new(prepared.bindings, &prepared.values)
+            };
+            placement.apply(&mut message, &mut headers, given)?;
         }
         Ok(Signed {
             headers,
             query: message.query.map(Cow::into_owned),
             body: message.body.into_owned(),
-            values: self.values.clone(),
-            signature: encoded.into_owned(),
+            values: prepared.values.clone(),
+            signature: encoded,
         })
     }
 }
 
-impl Value {
-    fn parse(item: &Item<'_>, declared: &Declared, here: &Here) -> Result<Self, SchemeError> {
-        if !item.is_table() {
-            return Expression::parse(item, &declared.at(here)).map(Self::Expression);
-        }
-        let mut entries = item.fields()?;
-        if let Some(now) = entries.maybe("now") {
-            let format = time_format(&now)?;
-            let offset = time_offset(entries.maybe("offset"), format)?;
-            entries.end()?;
-            Ok(Self::Now { format, offset })
-        } else if let Some(uuid) = entries.maybe("uuid") {
-            entries.end()?;
-            match uuid.boolean()? {
-                true => Ok(Self::Uuid),
-                false => Err(uuid.refuse("WRONG_VALUE", "expected true")),
-            }
-        } else if let Some(length) = entries.maybe("random") {
-            let alphabet = entries.take("alphabet")?;
-            entries.end()?;
-            let alphabet = match alphabet.text()? {
-                "hex" => Alphabet(b"0123456789abcdef"),
-                "decimal" => Alphabet(b"0123456789"),
-                "alphanumeric" => {
-                    Alphabet(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-                }
-                other => {
-                    let message = format!("expected hex, decimal or alphanumeric, found {other:?}");
-                    return Err(alphabet.refuse("WRONG_VALUE", message));
-                }
-            };
-            let length = usize::try_from(length.number(8..257)?).unwrap_or(8);
-            Ok(Self::Random { length, alphabet })
-        } else {
-            Expression::parse(item, &declared.at(here)).map(Self::Expression)
-        }
-    }
-
-    fn rule(&self) -> String {
-        match self {
-            Self::Now { format, .. } => format!("now as {}", format.name()),
-            Self::Uuid => "a random UUID".to_owned(),
-            Self::Random { length, .. } => format!("{length} random characters"),
-            Self::Expression(expression) => expression.rule(),
-        }
+fn made<'c>(encrypted: &'c Option<(Vec<u8>, Vec<u8>)>, signature: Option<&'c [u8]>) -> Made<'c> {
+    Made {
+        signature,
+        encrypted: encrypted
+            .as_ref()
+            .map(|(jwe, body)| (jwe.as_slice(), body.as_slice())),
+        opened: None,
     }
 }
 
-impl Alphabet {
-    fn text(self, length: usize, random: &mut dyn FnMut(&mut [u8])) -> Vec<u8> {
-        let mut character = || {
-            let mut bytes = [0; 8];
-            random(&mut bytes);
-            // Of 64 bits, what is left of dividing by at most 62 is even enough.
-            let index = u64::from_le_bytes(bytes) % self.0.len() as u64;
-            self.0[usize::try_from(index).unwrap_or(0)]
-        };
-        (0..length).map(|_| character()).collect()
+/// What the caller gave does not go with what was asked for.
+fn misuse(fault: Fault) -> EvaluationError {
+    EvaluationError {
+        at: "sign".to_owned(),
+        rule: "what the keys made".to_owned(),
+        fault,
     }
 }
 
@@ -341,34 +454,4 @@ pub(super) fn is_der(item: Option<Item<'_>>, algorithm: Algorithm) -> Result<boo
             Err(item.refuse("WRONG_KEY", format!("the key's algorithm is {algorithm}")))
         }
     }
-}
-
-pub(super) fn time_format(item: &Item<'_>) -> Result<TimeFormat, SchemeError> {
-    let text = item.text()?;
-    let found = TimeFormat::ALL.into_iter().find(|one| one.name() == text);
-    found.ok_or_else(|| {
-        let names = TimeFormat::ALL.map(TimeFormat::name).join(", ");
-        item.refuse(
-            "WRONG_VALUE",
-            format!("expected one of {names}; found {text:?}"),
-        )
-    })
-}
-
-pub(super) fn time_offset(
-    item: Option<Item<'_>>,
-    format: TimeFormat,
-) -> Result<Offset, SchemeError> {
-    let Some(item) = item else {
-        return Ok(Offset::UTC);
-    };
-    let text = item.text()?;
-    if !format.takes_offset() {
-        let message = format!("{} has no offset", format.name());
-        return Err(item.refuse("WRONG_VALUE", message));
-    }
-    Offset::parse(text).ok_or_else(|| {
-        let message = format!("expected Z, or an offset such as +07:00; found {text:?}");
-        item.refuse("WRONG_VALUE", message)
-    })
 }

@@ -22,16 +22,27 @@ pub(super) enum Source {
     Body,
     Decrypted,
     Signature,
+    Encrypted,
+    EncryptedBody,
+    Opened,
     Header(String),
     QueryField(String),
     FormField(String),
-    Json { decrypted: bool, path: Vec<String> },
+    Json {
+        decrypted: bool,
+        path: Vec<String>,
+    },
     RawJson(Vec<String>),
     Constant(String),
     Input(String),
     Value(String),
+    /// What the signature's family read beside it, such as `created`.
+    Parameter(String),
     Secret(String),
-    Key { role: String, fact: KeyFact },
+    Key {
+        role: String,
+        fact: KeyFact,
+    },
 }
 
 /// What of a key goes into a message.
@@ -49,7 +60,18 @@ pub(super) struct Context<'c> {
     pub(super) message: &'c Message<'c>,
     pub(super) bindings: &'c Bindings,
     pub(super) values: &'c BTreeMap<String, Vec<u8>>,
+    pub(super) made: Made<'c>,
+}
+
+/// What keys have made so far.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Made<'c> {
+    /// As the scheme encodes it.
     pub(super) signature: Option<&'c [u8]>,
+    /// The JWE, and the body that it goes out in.
+    pub(super) encrypted: Option<(&'c [u8], &'c [u8])>,
+    /// What came out when the signature was known to be right.
+    pub(super) opened: Option<&'c [u8]>,
 }
 
 /// The same without the message.
@@ -57,16 +79,25 @@ pub(super) struct Context<'c> {
 pub(super) struct Given<'c> {
     pub(super) bindings: &'c Bindings,
     pub(super) values: &'c BTreeMap<String, Vec<u8>>,
-    pub(super) signature: Option<&'c [u8]>,
+    pub(super) made: Made<'c>,
 }
 
 impl<'c> Given<'c> {
+    /// Before any key has made anything.
+    pub(super) fn new(bindings: &'c Bindings, values: &'c BTreeMap<String, Vec<u8>>) -> Self {
+        Self {
+            bindings,
+            values,
+            made: Made::default(),
+        }
+    }
+
     pub(super) const fn with(self, message: &'c Message<'c>) -> Context<'c> {
         Context {
             message,
             bindings: self.bindings,
             values: self.values,
-            signature: self.signature,
+            made: self.made,
         }
     }
 }
@@ -103,6 +134,9 @@ impl Source {
             "body" => alone(Self::Body),
             "decrypted" => alone(Self::Decrypted),
             "signature" => alone(Self::Signature),
+            "encrypted" => alone(Self::Encrypted),
+            "encrypted-body" => alone(Self::EncryptedBody),
+            "opened" => alone(Self::Opened),
             "header" => named().map(Self::Header),
             "query" => named().map(Self::QueryField),
             "form" => named().map(Self::FormField),
@@ -114,6 +148,7 @@ impl Source {
             "constant" => named().map(Self::Constant),
             "input" => named().map(Self::Input),
             "value" => named().map(Self::Value),
+            "parameter" => named().map(Self::Parameter),
             "secret" => named().map(Self::Secret),
             "key" => {
                 let named = named()?;
@@ -157,7 +192,10 @@ impl Source {
                 .map(|status| status.to_string().into_bytes().into()),
             Self::Body => Some(Cow::Borrowed(&*message.body)),
             Self::Decrypted => message.decrypted.as_deref().map(Cow::Borrowed),
-            Self::Signature => context.signature.map(Cow::Borrowed),
+            Self::Signature => context.made.signature.map(Cow::Borrowed),
+            Self::Encrypted => context.made.encrypted.map(|(jwe, _)| jwe.into()),
+            Self::EncryptedBody => context.made.encrypted.map(|(_, body)| body.into()),
+            Self::Opened => context.made.opened.map(Cow::Borrowed),
             Self::Header(name) => message.header(name)?.map(Cow::Borrowed),
             Self::QueryField(name) => {
                 let query = message.query.as_deref().unwrap_or_default();
@@ -183,10 +221,12 @@ impl Source {
             Self::Constant(name) => named(&context.bindings.constants, name),
             Self::Input(name) => named(&context.bindings.inputs, name),
             Self::Value(name) => named(context.values, name),
+            Self::Parameter(name) => named(context.values, &parameter(name)),
             // A secret is never here; it is put in its place where it is kept.
             Self::Secret(_) => None,
             Self::Key { role, fact } => {
-                let Some(facts) = context.bindings.keys.get(role) else {
+                let live = context.bindings.keys.get(role);
+                let Some(facts) = live.and_then(|live| live.first()) else {
                     return Ok(None);
                 };
                 let public = facts.public_key.as_ref();
@@ -208,13 +248,29 @@ impl Source {
     pub(super) fn is_part_of(&self, whole: &Self) -> bool {
         let of_body = matches!(
             self,
-            Self::FormField(_) | Self::Json { .. } | Self::RawJson(_) | Self::Decrypted
+            Self::FormField(_)
+                | Self::Json {
+                    decrypted: false,
+                    ..
+                }
+                | Self::RawJson(_)
         );
         self == whole
+            || matches!((self, whole), (Self::Header(one), Self::Header(other)) if one.eq_ignore_ascii_case(other))
             || of_body && *whole == Self::Body
             || matches!(self, Self::Path | Self::Query | Self::QueryField(_))
                 && *whole == Self::Target
             || matches!((self, whole), (Self::QueryField(_), Self::Query))
+            || matches!(
+                (self, whole),
+                (
+                    Self::Json {
+                        decrypted: true,
+                        ..
+                    },
+                    Self::Decrypted
+                )
+            )
             || matches!((self, whole), (Self::Json { decrypted: false, path }, Self::RawJson(outer)) if path.starts_with(outer))
     }
 }
@@ -227,11 +283,17 @@ fn json<'t>(text: &'t [u8], path: &[String]) -> Result<Option<Json<'t>>, Fault> 
     Ok(path.iter().try_fold(whole, |value, name| value.child(name)))
 }
 
+/// Under which name a family's parameter stands among the values, where no value of a file can stand.
+pub(super) fn parameter(name: &str) -> String {
+    format!("parameter.{name}")
+}
+
 fn key_facts() -> String {
     "a key is said by key.ROLE.id, .spki-sha256-hex, .pem-sha256-hex or .certificate-serial"
         .to_owned()
 }
 
 const SOURCES: &str = "method path query target scheme authority status body decrypted signature \
+    encrypted encrypted-body opened \
     header.NAME query.NAME form.NAME json.PATH raw-json.PATH decrypted-json.PATH constant.NAME \
-    input.NAME value.NAME secret.ROLE key.ROLE.FACT";
+    input.NAME value.NAME parameter.NAME secret.ROLE key.ROLE.FACT";

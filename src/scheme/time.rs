@@ -2,6 +2,8 @@
 
 use std::str;
 
+use crate::scheme::document::{Item, SchemeError};
+
 /// A point in time, in milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMilliseconds(pub u64);
@@ -290,6 +292,36 @@ const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
+
+pub(super) fn time_format(item: &Item<'_>) -> Result<TimeFormat, SchemeError> {
+    let text = item.text()?;
+    let found = TimeFormat::ALL.into_iter().find(|one| one.name() == text);
+    found.ok_or_else(|| {
+        let names = TimeFormat::ALL.map(TimeFormat::name).join(", ");
+        item.refuse(
+            "WRONG_VALUE",
+            format!("expected one of {names}; found {text:?}"),
+        )
+    })
+}
+
+pub(super) fn time_offset(
+    item: Option<Item<'_>>,
+    format: TimeFormat,
+) -> Result<Offset, SchemeError> {
+    let Some(item) = item else {
+        return Ok(Offset::UTC);
+    };
+    let text = item.text()?;
+    if !format.takes_offset() {
+        let message = format!("{} has no offset", format.name());
+        return Err(item.refuse("WRONG_VALUE", message));
+    }
+    Offset::parse(text).ok_or_else(|| {
+        let message = format!("expected Z, or an offset such as +07:00; found {text:?}");
+        item.refuse("WRONG_VALUE", message)
+    })
+}
 
 #[cfg(test)]
 mod tests {

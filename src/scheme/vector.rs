@@ -8,9 +8,10 @@ use crate::{
         declared::Declared,
         document::{Item, SchemeError},
         encoding,
-        examination::Outcome,
         message::{Bindings, KeyFacts, Message},
+        test_key::TestKey,
         time::UnixMilliseconds,
+        verdict::Outcome,
     },
 };
 
@@ -25,11 +26,15 @@ pub struct Vector {
     pub(super) message: Message<'static>,
     pub(super) bindings: Bindings,
     pub(super) key: Option<Key>,
+    pub(super) keys: BTreeMap<String, TestKey>,
     pub(super) string: Option<Vec<u8>>,
     pub(super) digest: Option<Vec<u8>>,
     pub(super) signature: Option<String>,
     pub(super) set: BTreeMap<String, String>,
     pub(super) must_not_match: Vec<Wrong>,
+    pub(super) encrypted: Option<Encrypted>,
+    pub(super) opened: Option<String>,
+    pub(super) token_is_good: bool,
     pub(super) outcome: Outcome,
     pub(super) now: UnixMilliseconds,
 }
@@ -54,11 +59,23 @@ pub enum Kind {
     String,
     /// A published signature is right for a published digest.
     Digest,
+    /// A single value is encrypted, and opened again.
+    Encrypt,
+    /// A single value is decrypted.
+    Decrypt,
 }
 
 pub(super) enum Key {
     Secret(String),
     Public(Box<PublicKey>),
+    Private(TestKey),
+}
+
+/// What a `[sign.encrypt]` should make.
+pub(super) struct Encrypted {
+    /// The protected header that is asked for.
+    pub(super) header: String,
+    pub(super) plaintext: Option<String>,
 }
 
 /// What a wrong implementation would make.
@@ -94,13 +111,20 @@ impl Vector {
         &self.source
     }
 
-    pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
+    /// Whether messages are signed, and whether what comes is, decides what a vector must have.
+    pub(super) fn parse(
+        item: &Item<'_>,
+        declared: &Declared,
+        (signs, verifies): (bool, bool),
+    ) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
         let words = [
             ("sign", Kind::Sign),
             ("verify", Kind::Verify),
             ("string", Kind::String),
             ("digest", Kind::Digest),
+            ("encrypt", Kind::Encrypt),
+            ("decrypt", Kind::Decrypt),
         ];
         let kind = word(&entries.take("kind")?, &words)?;
         let words = [
@@ -108,13 +132,7 @@ impl Vector {
             ("computed", Origin::Computed),
         ];
         let origin = word(&entries.take("origin")?, &words)?;
-        let words = [
-            ("valid", Outcome::Valid),
-            ("invalid", Outcome::Invalid),
-            ("stale", Outcome::Stale),
-            ("future", Outcome::Future),
-            ("other-request", Outcome::OtherRequest),
-        ];
+        let words = Outcome::ALL.map(|(word, outcome, _)| (word, outcome));
         let outcome = entries.maybe("outcome");
         let outcome = outcome.map_or(Ok(Outcome::Valid), |item| word(&item, &words))?;
         let mut text = |name| -> Result<Option<String>, SchemeError> {
@@ -125,6 +143,7 @@ impl Vector {
         let (scheme, authority) = (text("scheme")?, text("authority")?);
         let (body, decrypted) = (text("body")?, text("decrypted")?);
         let (string, signature) = (text("string")?, text("signature")?);
+        let opened = text("opened")?;
         let name = entries.take("name")?.text()?.to_owned();
         let source = entries.take("source")?.text()?.to_owned();
         let status = entries
@@ -149,14 +168,16 @@ impl Vector {
             .maybe("key")
             .map(|item| Key::parse(&item))
             .transpose()?;
-        let mut keys = BTreeMap::new();
+        let (mut keys, mut test_keys) = (BTreeMap::new(), BTreeMap::new());
         if let Some(table) = entries.maybe("keys") {
             for (role, item) in table.fields()?.rest() {
                 if !declared.keys.contains_key(role) {
                     let message = format!("no key role {role:?}");
                     return Err(item.refuse("UNKNOWN_KEY_ROLE", message));
                 }
-                keys.insert(role.to_owned(), facts(&item)?);
+                let (facts, test_key) = facts(&item)?;
+                keys.insert(role.to_owned(), vec![facts]);
+                test_keys.extend(test_key.map(|key| (role.to_owned(), key)));
             }
         }
         let digest = entries.maybe("digest");
@@ -171,21 +192,34 @@ impl Vector {
                 must_not_match.push(Wrong::parse(&item)?);
             }
         }
+        let encrypted = entries.maybe("encrypted");
+        let encrypted = encrypted.map(|item| Encrypted::parse(&item)).transpose()?;
+        let token_is_good = entries.maybe("token_is_good");
+        let token_is_good = token_is_good.map_or(Ok(false), |item| item.boolean())?;
         let missing = |what: &str| {
             let message = format!("a vector of this kind needs {what}");
             Err(item.refuse("MISSING_ENTRY", message))
         };
         match kind {
-            Kind::Sign | Kind::Verify if string.is_none() => return missing("string"),
-            Kind::Sign | Kind::Verify if key.is_none() => return missing("key"),
-            Kind::Sign if signature.is_none() => return missing("signature"),
+            Kind::Sign if signs && string.is_none() => return missing("string"),
+            Kind::Sign if signs && key.is_none() => return missing("key"),
+            Kind::Sign if signs && signature.is_none() => return missing("signature"),
+            Kind::Verify if verifies && string.is_none() => return missing("string"),
+            Kind::Verify if verifies && key.is_none() => return missing("key"),
+            Kind::Encrypt | Kind::Decrypt if string.is_none() => return missing("string"),
+            Kind::Encrypt | Kind::Decrypt if key.is_none() => return missing("key"),
             Kind::String if string.is_none() && digest.is_none() => {
                 return missing("string or digest");
             }
             Kind::Digest if digest.is_none() || signature.is_none() || key.is_none() => {
                 return missing("digest, signature and key");
             }
-            Kind::Sign | Kind::Verify | Kind::String | Kind::Digest => {}
+            Kind::Sign
+            | Kind::Verify
+            | Kind::String
+            | Kind::Digest
+            | Kind::Encrypt
+            | Kind::Decrypt => {}
         }
         let vector = Self {
             name,
@@ -213,13 +247,18 @@ impl Vector {
                 inputs: inputs.into_iter().map(bytes).collect(),
                 values: values.into_iter().map(bytes).collect(),
                 keys,
+                window_seconds: None,
             },
             key,
+            keys: test_keys,
             string: string.map(String::into_bytes),
             digest,
             signature,
             set: set.into_iter().collect(),
             must_not_match,
+            encrypted,
+            opened,
+            token_is_good,
             outcome,
             now: UnixMilliseconds(now),
         };
@@ -231,10 +270,14 @@ impl Vector {
 impl Key {
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
-        let key = match (entries.maybe("secret"), entries.maybe("public_pem")) {
-            (Some(secret), None) => Self::Secret(secret.text()?.to_owned()),
-            (None, Some(pem)) => Self::Public(Box::new(public_key(&pem)?)),
-            _ => return Err(item.refuse("WRONG_VALUE", "expected either secret or public_pem")),
+        let key = match ["secret", "public_pem", "private_pem"].map(|name| entries.maybe(name)) {
+            [Some(secret), None, None] => Self::Secret(secret.text()?.to_owned()),
+            [None, Some(pem), None] => Self::Public(Box::new(public_key(&pem)?)),
+            [None, None, Some(pem)] => Self::Private(private_key(&pem)?),
+            _ => {
+                let expected = "expected one of secret, public_pem, private_pem";
+                return Err(item.refuse("WRONG_VALUE", expected));
+            }
         };
         entries.end()?;
         Ok(key)
@@ -260,19 +303,45 @@ impl Wrong {
     }
 }
 
-fn facts(item: &Item<'_>) -> Result<KeyFacts, SchemeError> {
+impl Encrypted {
+    fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
+        let mut entries = item.fields()?;
+        let header = entries.take("header")?.text()?.to_owned();
+        let plaintext = entries.maybe("plaintext");
+        let plaintext = plaintext
+            .map(|item| item.text().map(str::to_owned))
+            .transpose()?;
+        entries.end()?;
+        Ok(Self { header, plaintext })
+    }
+}
+
+/// What is known of a key, and the key itself if the vector has it.
+fn facts(item: &Item<'_>) -> Result<(KeyFacts, Option<TestKey>), SchemeError> {
     let mut entries = item.fields()?;
+    let test_key = match (entries.maybe("private_pem"), entries.maybe("secret")) {
+        (None, None) => None,
+        (Some(pem), None) => Some(private_key(&pem)?),
+        (None, Some(secret)) => Some(TestKey::Secret(secret.text()?.to_owned())),
+        (Some(_), Some(_)) => {
+            return Err(item.refuse("WRONG_VALUE", "expected either private_pem or secret"));
+        }
+    };
     let text = |item: Item<'_>| item.text().map(str::to_owned);
     let facts = KeyFacts {
         id: entries.maybe("id").map(text).transpose()?,
         certificate_serial: entries.maybe("certificate_serial").map(text).transpose()?,
-        public_key: entries
-            .maybe("public_pem")
-            .map(|item| public_key(&item))
-            .transpose()?,
+        public_key: match entries.maybe("public_pem") {
+            Some(item) => Some(public_key(&item)?),
+            None => test_key.as_ref().and_then(TestKey::public),
+        },
     };
     entries.end()?;
-    Ok(facts)
+    Ok((facts, test_key))
+}
+
+fn private_key(item: &Item<'_>) -> Result<TestKey, SchemeError> {
+    TestKey::from_pem(item.text()?).map_err(|why| item.refuse("WRONG_KEY", why))
 }
 
 fn public_key(item: &Item<'_>) -> Result<PublicKey, SchemeError> {
@@ -329,6 +398,8 @@ impl fmt::Display for Kind {
             Self::Verify => "verify",
             Self::String => "string",
             Self::Digest => "digest",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
         })
     }
 }

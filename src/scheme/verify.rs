@@ -3,22 +3,44 @@
 use crate::{
     algorithm::Algorithm,
     scheme::{
+        act::{self, Act},
         covered::Signed,
-        declared::{Declared, Here, KeyUse, own_name},
-        document::{Item, SchemeError},
+        declared::{Declared, Here, KeyUse, Place, own_name},
+        document::{Fields, Item, SchemeError},
         expression::{self, Expression},
+        family,
         function::Function,
-        sign::{is_der, time_format, time_offset},
+        opening::Open,
+        sign::is_der,
         source::Source,
-        time::{Offset, TimeFormat},
+        time::{Offset, TimeFormat, time_format, time_offset},
+        verdict::Protections,
     },
 };
 
 /// The `[verify]` of a scheme.
 #[derive(Clone, Debug)]
 pub(super) struct Verify {
+    pub(super) acts: Vec<Act>,
     pub(super) values: Vec<(String, Expression)>,
-    pub(super) decrypt: Option<Decrypt>,
+    pub(super) decrypt: Option<Open>,
+    /// None in a scheme whose messages are not signed.
+    pub(super) signature: Option<Signature>,
+    /// What names the key.
+    pub(super) key_id: Option<Expression>,
+    pub(super) time: Option<Time>,
+    pub(super) replay: Option<Replay>,
+    pub(super) echo: Option<(Expression, Source)>,
+    pub(super) access_token: Option<Expression>,
+    pub(super) open: Option<Open>,
+    pub(super) acknowledgement: Option<Acknowledgement>,
+    /// What the signature covers; or without one, what is handed on.
+    pub(super) parts: Vec<(String, Source)>,
+}
+
+/// The `[verify.signature]` of a scheme.
+#[derive(Clone, Debug)]
+pub(super) struct Signature {
     pub(super) key: String,
     pub(super) algorithm: Algorithm,
     pub(super) der: bool,
@@ -27,18 +49,15 @@ pub(super) struct Verify {
     pub(super) decode: Vec<Function>,
     /// The string, then its further forms.
     pub(super) forms: Vec<Expression>,
-    pub(super) time: Option<Time>,
-    pub(super) replay: Option<Expression>,
-    pub(super) echo: Option<(Expression, Source)>,
-    pub(super) acknowledgement: Option<Acknowledgement>,
-    pub(super) authenticated: Vec<(String, Source)>,
+    /// What says in place of forms what is signed.
+    pub(super) family: Option<Box<family::Verifying>>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Decrypt {
-    pub(super) key: String,
-    pub(super) algorithm: Algorithm,
-    pub(super) jwe: Expression,
+pub(super) struct Replay {
+    pub(super) from: Expression,
+    /// For how long it has to be remembered.
+    pub(super) seconds: u64,
 }
 
 /// Several signatures in one text.
@@ -64,6 +83,8 @@ pub struct Acknowledgement {
     pub status: u16,
     /// The body.
     pub body: String,
+    /// Whether the one who answers makes the body, such as a token that was asked for.
+    pub body_by_host: bool,
     /// The body's media type.
     pub content_type: Option<String>,
 }
@@ -71,10 +92,17 @@ pub struct Acknowledgement {
 impl Verify {
     pub(super) fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
+        let acts = act::messages(
+            entries.maybe("messages"),
+            [
+                ("callback", Act::VerifyCallback),
+                ("response", Act::VerifyResponse),
+            ],
+        )?;
         let mut here = Here::default();
         let decrypt = entries.maybe("decrypt");
         let decrypt = decrypt
-            .map(|item| Decrypt::parse(&item, declared))
+            .map(|item| Open::parse(&item, declared, &here))
             .transpose()?;
         here.decrypted = decrypt.is_some();
         let mut values = Vec::new();
@@ -86,21 +114,180 @@ impl Verify {
                 values.push((name, value));
             }
         }
-        let mut signature = entries.take("signature")?.fields()?;
-        let key = signature.take("key")?;
+        let signature = entries.maybe("signature");
+        let unsigned = entries.maybe("unsigned");
+        let (signature, list) = match (signature, unsigned) {
+            (Some(item), None) => {
+                let signature = Signature::parse(&item, declared, &here)?;
+                // A family tells by itself what was covered.
+                let list = match entries.maybe("authenticated") {
+                    None if signature.family.is_some() => None,
+                    None => Some(entries.take("authenticated")?),
+                    list => list,
+                };
+                (Some(signature), list)
+            }
+            (None, Some(list)) => (None, Some(list)),
+            (Some(_), Some(list)) => {
+                let message = "there is a signature; expected authenticated";
+                return Err(list.refuse("WRONG_VALUE", message));
+            }
+            (None, None) => {
+                let message = "expected [verify.signature], or the entry unsigned: what to hand on of messages that nobody signs";
+                return Err(item.refuse("MISSING_ENTRY", message));
+            }
+        };
+        let decrypted = decrypt.as_ref().map_or_else(Vec::new, Open::expressions);
+        let signed = Signed {
+            forms: signature.as_ref().map_or(&[], |one| &one.forms),
+            values: &values,
+            family: signature.as_ref().and_then(|one| one.family.as_deref()),
+            decrypted: &decrypted,
+        };
+        here.family = signed.family.is_some();
+        let expression = |entries: &mut Fields<'_>, name| {
+            Expression::parse(&entries.take(name)?, &declared.at(&here))
+        };
+        let alone = |item: Option<Item<'_>>, name| {
+            let Some(item) = item else {
+                return Ok(None);
+            };
+            let mut entries = item.fields()?;
+            let found = expression(&mut entries, name)?;
+            entries.end()?;
+            Ok(Some(found))
+        };
+        let key_id = match entries.maybe("key") {
+            Some(item) if signature.is_none() => {
+                return Err(item.refuse("NOT_SIGNED", "there is no signature to be verified"));
+            }
+            item => alone(item, "id")?,
+        };
+        let access_token = alone(entries.maybe("access_token"), "from")?;
+        let echo = match entries.maybe("echo") {
+            None => None,
+            Some(item) => {
+                let mut entries = item.fields()?;
+                let from = expression(&mut entries, "from")?;
+                let equals = entries.take("equals")?;
+                entries.end()?;
+                Some((from, source(&equals, declared, &here)?))
+            }
+        };
+        let time = entries.maybe("time");
+        let time = time
+            .map(|item| Time::parse(&item, declared, &here, &signed))
+            .transpose()?;
+        let open = match entries.maybe("open") {
+            None => None,
+            Some(item) => {
+                let open = Open::parse(&item, declared, &here)?;
+                for expression in open.expressions() {
+                    signed.covers(&item, expression)?;
+                }
+                Some(open)
+            }
+        };
+        let replay = match (entries.maybe("replay"), &signature) {
+            (None, _) => None,
+            (Some(item), None) => {
+                return Err(item.refuse("NOT_SIGNED", "what nobody signs can be changed at will"));
+            }
+            (Some(item), Some(signature)) => {
+                let here = Here {
+                    signature: true,
+                    ..here.clone()
+                };
+                let window = time.as_ref().map(|time| (time.past + time.future) / 1000);
+                let at = declared.at(&here);
+                Some(Replay::parse(&item, at, signature, &signed, window)?)
+            }
+        };
+        let acknowledgement = entries.maybe("acknowledge");
+        let acknowledgement = acknowledgement
+            .map(|item| Acknowledgement::parse(&item))
+            .transpose()?;
+        let mut parts = Vec::new();
+        let list = list.map_or_else(|| Ok(Vec::new()), |list| list.list())?;
+        for item in list {
+            let source = source(&item, declared, &here)?;
+            if signature.is_some() && !signed.is_covered(&source) {
+                let message = "is no part of what is signed, so it can't be called authentic";
+                return Err(item.refuse("NOT_SIGNED", format!("{:?} {message}", item.text()?)));
+            }
+            parts.push((item.text()?.to_owned(), source));
+        }
+        entries.end()?;
+        drop(decrypted);
+        Ok(Self {
+            acts,
+            values,
+            decrypt,
+            signature,
+            key_id,
+            time,
+            replay,
+            echo,
+            access_token,
+            open,
+            acknowledgement,
+            parts,
+        })
+    }
+}
+
+impl Verify {
+    /// Whether something is decrypted when the message is known to be authentic.
+    pub(super) const fn opens(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(super) fn protections(&self) -> Protections {
+        Protections {
+            signed: self.signature.is_some(),
+            window_seconds: self
+                .time
+                .as_ref()
+                .map(|rule| (rule.past / 1000, rule.future / 1000)),
+            replay: self.replay.is_some(),
+            echo: self.echo.is_some(),
+            access_token: self.access_token.is_some(),
+        }
+    }
+}
+
+impl Signature {
+    fn parse(item: &Item<'_>, declared: &Declared, here: &Here) -> Result<Self, SchemeError> {
+        let mut entries = item.fields()?;
+        let key = entries.take("key")?;
         let role = declared.role(&key, KeyUse::Verify)?;
-        let from = Expression::parse(&signature.take("from")?, &declared.at(&here))?;
-        let each = signature.maybe("each");
+        if let Some(family) =
+            family::Verifying::parse(&mut entries, role.algorithm, declared, here)?
+        {
+            entries.end()?;
+            return Ok(Self {
+                key: key.text()?.to_owned(),
+                algorithm: role.algorithm,
+                der: false,
+                from: family.place(),
+                each: None,
+                decode: Vec::new(),
+                forms: Vec::new(),
+                family: Some(Box::new(family)),
+            });
+        }
+        let from = Expression::parse(&entries.take("from")?, &declared.at(here))?;
+        let each = entries.maybe("each");
         let each = each.map(|item| Each::parse(&item)).transpose()?;
-        let (decode, _) = expression::pipeline(signature.maybe("decode"), String::new())?;
-        let der = is_der(signature.maybe("ecdsa"), role.algorithm)?;
+        let (decode, _) = expression::pipeline(entries.maybe("decode"), String::new())?;
+        let der = is_der(entries.maybe("ecdsa"), role.algorithm)?;
         let string = Here {
             string: true,
             ..here.clone()
         };
         let parse = |item: &Item<'_>| Expression::parse(item, &declared.at(&string));
-        let mut forms = vec![parse(&signature.take("string")?)?];
-        if let Some(candidates) = signature.maybe("candidates") {
+        let mut forms = vec![parse(&entries.take("string")?)?];
+        if let Some(candidates) = entries.maybe("candidates") {
             let list = candidates.list()?;
             if list.len() > MAX_FORMS - 1 {
                 let message = format!("expected at most {} further forms", MAX_FORMS - 1);
@@ -110,75 +297,50 @@ impl Verify {
                 forms.push(parse(item)?);
             }
         }
-        signature.end()?;
-        let signed = Signed {
-            forms: &forms,
-            values: &values,
-        };
-        let time = entries.maybe("time");
-        let time = time
-            .map(|item| Time::parse(&item, declared, &here, &signed))
-            .transpose()?;
-        here.signature = true;
-        let replay = match entries.maybe("replay") {
-            None => None,
-            Some(item) => {
-                let mut entries = item.fields()?;
-                let from = entries.take("from")?;
-                entries.end()?;
-                let expression = Expression::parse(&from, &declared.at(&here))?;
-                signed.covers(&from, &expression)?;
-                let malleable = matches!(role.algorithm, Algorithm::Ecdsa(_));
-                if malleable && expression.sources().contains(&&Source::Signature) {
-                    return Err(from.refuse(
-                        "NOT_SIGNED",
-                        "anyone can make another valid ECDSA signature of the same message; name something that is signed",
-                    ));
-                }
-                Some(expression)
-            }
-        };
-        here.signature = false;
-        let echo = match entries.maybe("echo") {
-            None => None,
-            Some(item) => {
-                let mut entries = item.fields()?;
-                let from = Expression::parse(&entries.take("from")?, &declared.at(&here))?;
-                let equals = entries.take("equals")?;
-                entries.end()?;
-                Some((from, source(&equals, declared, &here)?))
-            }
-        };
-        let acknowledgement = entries.maybe("acknowledge");
-        let acknowledgement = acknowledgement
-            .map(|item| Acknowledgement::parse(&item))
-            .transpose()?;
-        let list = entries.take("authenticated")?;
-        let mut authenticated = Vec::new();
-        for item in list.list()? {
-            let source = source(&item, declared, &here)?;
-            if !signed.is_covered(&source) {
-                let message = "is no part of what is signed, so it can't be called authentic";
-                return Err(item.refuse("NOT_SIGNED", format!("{:?} {message}", item.text()?)));
-            }
-            authenticated.push((item.text()?.to_owned(), source));
-        }
         entries.end()?;
         Ok(Self {
             key: key.text()?.to_owned(),
             algorithm: role.algorithm,
-            values,
-            decrypt,
             der,
             from,
             each,
             decode,
             forms,
-            time,
-            replay,
-            echo,
-            acknowledgement,
-            authenticated,
+            family: None,
+        })
+    }
+}
+
+impl Replay {
+    fn parse(
+        item: &Item<'_>,
+        at: Place<'_>,
+        signature: &Signature,
+        signed: &Signed<'_>,
+        window: Option<u64>,
+    ) -> Result<Self, SchemeError> {
+        let mut entries = item.fields()?;
+        let from = entries.take("from")?;
+        let seconds = entries.maybe("remember_seconds");
+        entries.end()?;
+        let expression = Expression::parse(&from, &at)?;
+        signed.covers(&from, &expression)?;
+        let malleable = matches!(signature.algorithm, Algorithm::Ecdsa(_));
+        if malleable && expression.sources().contains(&&Source::Signature) {
+            return Err(from.refuse(
+                "NOT_SIGNED",
+                "anyone can make another valid ECDSA signature of the same message; name something that is signed",
+            ));
+        }
+        let least = window.unwrap_or(1);
+        let seconds = match seconds {
+            Some(item) => item.number(least..MAX_REMEMBERED)?,
+            // Whoever keeps a message for longer than that can send it again.
+            None => window.unwrap_or(ONE_DAY),
+        };
+        Ok(Self {
+            from: expression,
+            seconds,
         })
     }
 }
@@ -189,21 +351,6 @@ fn source(item: &Item<'_>, declared: &Declared, here: &Here) -> Result<Source, S
     match declared.at(here).is_secret(&source) {
         Ok(_) => Ok(source),
         Err((reason, why)) => Err(item.refuse(reason, why)),
-    }
-}
-
-impl Decrypt {
-    fn parse(item: &Item<'_>, declared: &Declared) -> Result<Self, SchemeError> {
-        let mut entries = item.fields()?;
-        let key = entries.take("key")?;
-        let algorithm = declared.role(&key, KeyUse::Decrypt)?.algorithm;
-        let jwe = Expression::parse(&entries.take("jwe")?, &declared.at(&Here::default()))?;
-        entries.end()?;
-        Ok(Self {
-            key: key.text()?.to_owned(),
-            algorithm,
-            jwe,
-        })
     }
 }
 
@@ -253,10 +400,13 @@ impl Acknowledgement {
     fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
         let mut entries = item.fields()?;
         let status = entries.take("status")?.number(200..600)?;
-        let body = entries
-            .maybe("body")
-            .map_or(Ok(""), |item| item.text())?
-            .to_owned();
+        let body = entries.maybe("body");
+        let by_host = entries.maybe("body_by_host");
+        let body_by_host = by_host.as_ref().map_or(Ok(false), Item::boolean)?;
+        if let (Some(item), true, true) = (by_host, body_by_host, body.is_some()) {
+            return Err(item.refuse("WRONG_VALUE", "there is a body already"));
+        }
+        let body = body.map_or(Ok(""), |item| item.text())?.to_owned();
         let content_type = entries.maybe("content_type");
         let content_type = content_type
             .map(|item| item.text().map(str::to_owned))
@@ -265,6 +415,7 @@ impl Acknowledgement {
         Ok(Self {
             status: u16::try_from(status).unwrap_or(200),
             body,
+            body_by_host,
             content_type,
         })
     }
@@ -273,4 +424,7 @@ impl Acknowledgement {
 /// The string and its further forms: each widens what is accepted.
 const MAX_FORMS: usize = 5;
 /// One week and a second.
-const MAX_WINDOW: u64 = 7 * 86_400 + 1;
+const MAX_WINDOW: u64 = 7 * ONE_DAY + 1;
+/// Ninety days and a second.
+const MAX_REMEMBERED: u64 = 90 * ONE_DAY + 1;
+const ONE_DAY: u64 = 86_400;

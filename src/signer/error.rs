@@ -8,8 +8,11 @@ use crate::{
         jws::Malformed,
     },
     key::{InvalidUsage, KeyName, KeyVersion},
+    partner::{ChoiceError, PartnerName},
     pkcs11::TokenError,
     policy::{Denied, Operation},
+    scheme::SchemeName,
+    signer::{NotReady, PlatformError},
 };
 
 /// Why a request was not done.
@@ -94,6 +97,21 @@ pub enum Error {
     /// The certificate request can't be made of what was given.
     #[error("{0}")]
     CertificateRequest(String),
+    /// The caller may do this with a partner of this name, but there is none.
+    #[error("there is no partner named {0}")]
+    NoSuchPartner(PartnerName),
+    /// There is no such scheme.
+    #[error("there is no scheme named {0}; ListSchemes tells of all")]
+    NoSuchScheme(SchemeName),
+    /// No scheme, or several, are what the caller means.
+    #[error("{0}")]
+    Choice(#[from] ChoiceError),
+    /// A key of a partner that can't play its part.
+    #[error("{0}")]
+    NotReady(#[from] Box<NotReady>),
+    /// A platform's message that was not dealt with.
+    #[error("{0}")]
+    Platform(#[from] PlatformError),
     /// The token gave no result.
     #[error("{0}")]
     Token(#[from] TokenError),

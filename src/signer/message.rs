@@ -420,7 +420,7 @@ fn named_or_primary<'a>(found: &'a Found, wanted: &Selector, jwe: &Jwe) -> &'a V
         .unwrap_or_else(|| found.key.primary())
 }
 
-async fn open(
+pub(super) async fn open(
     token: &Token,
     permit: Permit,
     step: &Step,

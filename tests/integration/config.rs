@@ -53,6 +53,17 @@ fn what_the_full_configuration_calls_a_default_is_one() {
         format!("{:?}", explicit.tokens),
         format!("{:?}", implicit.tokens)
     );
+    let stored = |config: &Config| {
+        let mut store = config.store.clone();
+        if let chancery::store::Location::Sqlite(file) = &mut store.location {
+            *file = file
+                .strip_prefix(&config.state_directory)
+                .unwrap()
+                .to_owned();
+        }
+        format!("{store:?} {:?} {:?}", config.replay, config.idempotency)
+    };
+    assert_eq!(stored(&explicit), stored(&implicit));
     assert_eq!(implicit.log.filter, None);
     assert_eq!(explicit.log.filter.as_deref(), Some("info"));
     assert!(implicit.keys.is_empty());
@@ -71,8 +82,12 @@ fn the_full_configuration_has_every_option() {
         "[tls]",
         "[admin]",
         "[log]",
+        "[store]",
+        "[replay]",
+        "[idempotency]",
         "[[tokens]]",
         "[[keys]]",
+        "[platforms]",
     ] {
         let broken = match table {
             "" => format!("unknown = 1\n{full}"),
@@ -209,7 +224,9 @@ impl Place {
         let directory = temporary.path().canonicalize().unwrap();
         let pki = Pki::new();
         fs::create_dir(directory.join("tls")).unwrap();
-        fs::create_dir(directory.join("state")).unwrap();
+        for name in ["state", "schemes", "partners"] {
+            fs::create_dir(directory.join(name)).unwrap();
+        }
         fs::copy(&pki.server().cert, directory.join("tls/server.pem")).unwrap();
         let key = fs::read(&pki.server().key).unwrap();
         let mut options = fs::OpenOptions::new();

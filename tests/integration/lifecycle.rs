@@ -189,6 +189,7 @@ async fn health_and_reflection_tell_of_every_service() {
         "chancery.v1.KeyService",
         "chancery.v1.SigningService",
         "chancery.v1.JoseService",
+        "chancery.v1.PartnerService",
         "token/main",
     ] {
         assert_eq!(health(&client, service).await, Ok("SERVING"), "{service}");
@@ -219,6 +220,8 @@ async fn health_and_reflection_tell_of_every_service() {
         [
             "chancery.v1.JoseService",
             "chancery.v1.KeyService",
+            "chancery.v1.PartnerService",
+            "chancery.v1.PlatformService",
             "chancery.v1.SigningService",
             "grpc.health.v1.Health",
             "grpc.reflection.v1.ServerReflection",

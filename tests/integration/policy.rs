@@ -317,7 +317,18 @@ async fn ask(
             };
             client.random(request).await.map(drop)
         }
-        Operation::Encrypt | Operation::Decrypt => return None,
+        Operation::Encrypt
+        | Operation::Decrypt
+        // About partners, not keys.
+        | Operation::SignRequest
+        | Operation::SignResponse
+        | Operation::VerifyCallback
+        | Operation::VerifyResponse
+        | Operation::EncryptField
+        | Operation::DecryptField
+        | Operation::IssueAccessToken
+        | Operation::ExplainMessage
+        | Operation::GetPartner => return None,
     };
     Some(result.map_or_else(|failure| failure.code, |()| Code::Ok))
 }
@@ -330,6 +341,9 @@ fn table(policy: &Policy) -> String {
         let identity: IdentityName = identity.parse().unwrap();
         for operation in Operation::ALL {
             let needs = operation.needs();
+            if needs.partner != Need::Never {
+                continue;
+            }
             let mut keys: Vec<Option<KeyName>> = KEYS.iter().map(|key| key.parse().ok()).collect();
             match needs.key {
                 Need::Always => {}

@@ -75,9 +75,10 @@ impl Health {
 }
 
 /// The empty name stands for the daemon as a whole.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 5] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
+    "chancery.v1.PartnerService",
 ];

@@ -20,12 +20,15 @@ use crate::{
 mod arguments;
 mod csr;
 mod health;
+mod http_message;
 mod import;
 mod jwe;
 mod jws;
 mod keys;
 mod message;
 mod output;
+mod partners;
+mod platform;
 mod policy;
 mod random;
 mod schemes;
@@ -106,10 +109,25 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Random(random::Random),
+    /// Sign requests to platforms, and show what is signed of them
+    #[command(subcommand)]
+    Request(platform::RequestCommand),
+    /// Sign answers to platforms, verify answers of theirs
+    #[command(subcommand)]
+    Response(platform::ResponseCommand),
+    /// Verify what platforms call us with
+    #[command(subcommand)]
+    Callback(platform::CallbackCommand),
+    /// Encrypt single values to platforms, decrypt theirs
+    #[command(subcommand)]
+    Fields(platform::FieldsCommand),
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Test and try scheme files, the signing rules of platforms, without a daemon
+    /// List partners, show whether their keys are ready, fetch their public keys
+    #[command(subcommand)]
+    Partners(partners::Partners),
+    /// List, show, test and try schemes, the signing rules of platforms
     #[command(subcommand)]
     Schemes(schemes::SchemesCommand),
     Health(health::Health),
@@ -163,8 +181,13 @@ impl Session<'_> {
             Command::Jwe(jwe) => jwe.run(self).await,
             Command::Keys(keys) => keys.run(self).await,
             Command::Random(random) => random.run(self).await,
+            Command::Request(request) => request.run(self).await,
+            Command::Response(response) => response.run(self).await,
+            Command::Callback(callback) => callback.run(self).await,
+            Command::Fields(fields) => fields.run(self).await,
             Command::Policy(policy) => policy.run(self),
-            Command::Schemes(schemes) => schemes.run(self),
+            Command::Schemes(schemes) => schemes.run(self).await,
+            Command::Partners(partners) => partners.run(self).await,
             Command::Health(health) => health.run(self).await,
         }
     }

@@ -9,7 +9,9 @@ use chancery::{
     algorithm::Algorithm,
     identity::IdentityName,
     key::KeyName,
+    partner::PartnerName,
     policy::{Need, Operation, Policy},
+    scheme::SchemeName,
 };
 
 use crate::{Session, arguments, trouble::Trouble};
@@ -27,7 +29,9 @@ pub(crate) enum PolicyCommand {
     verbatim_doc_comment,
     after_help = "Examples:\n  \
     chancery policy explain --policy policy.toml --identity spiffe://example.org/app-a \\\n      \
-    --operation sign --key payouts --algorithm ES256"
+    --operation sign --key payouts --algorithm ES256\n  \
+    chancery policy explain --policy policy.toml --identity spiffe://example.org/app-a \\\n      \
+    --operation sign_request --partner ayolinx --scheme snap-service"
 )]
 pub(crate) struct Explain {
     /// The policy file
@@ -42,6 +46,12 @@ pub(crate) struct Explain {
     /// With which key
     #[arg(long, value_parser = arguments::key_name)]
     key: Option<KeyName>,
+    /// With which partner
+    #[arg(long)]
+    partner: Option<PartnerName>,
+    /// By which of the partner's schemes; left out, whether any will do
+    #[arg(long)]
+    scheme: Option<SchemeName>,
     /// With which algorithm
     #[arg(long, value_parser = arguments::any_algorithm())]
     algorithm: Option<Algorithm>,
@@ -61,6 +71,15 @@ impl Explain {
         for (argument, need, given) in [
             ("--key", needs.key, self.key.is_some()),
             ("--algorithm", needs.algorithm, self.algorithm.is_some()),
+            ("--partner", needs.partner, self.partner.is_some()),
+            (
+                "--scheme",
+                match needs.scheme {
+                    Need::Always | Need::Sometimes => Need::Sometimes,
+                    Need::Never => Need::Never,
+                },
+                self.scheme.is_some(),
+            ),
         ] {
             let problem = match (need, given) {
                 (Need::Always, false) => "needs",
@@ -82,12 +101,20 @@ impl Explain {
             path: self.policy.clone(),
             why: error.to_string(),
         })?;
-        let explanation = policy.explain(
-            &self.identity,
-            self.key.as_ref(),
-            self.operation,
-            self.algorithm,
-        );
+        let explanation = match &self.partner {
+            Some(partner) => policy.explain_partner(
+                &self.identity,
+                Some(partner),
+                self.scheme.as_ref(),
+                self.operation,
+            ),
+            None => policy.explain(
+                &self.identity,
+                self.key.as_ref(),
+                self.operation,
+                self.algorithm,
+            ),
+        };
         if session.global.json {
             session.streams.json(&json!(explanation))?;
         } else {

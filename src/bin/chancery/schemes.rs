@@ -12,12 +12,20 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::json;
 
-use chancery::scheme::{Bindings, KeyFacts, Message, Scheme, Step, UnixMilliseconds};
+use chancery::scheme::{Bindings, KeyFacts, Message, Refusal, Scheme, Step, UnixMilliseconds};
 
 use crate::{Session, trouble::Trouble};
 
+mod curl;
+mod known;
+mod new;
+mod shell;
+
 #[derive(Subcommand)]
 pub(crate) enum SchemesCommand {
+    List(known::List),
+    Show(known::Show),
+    New(new::New),
     Test(Test),
     Explain(Explain),
 }
@@ -45,15 +53,24 @@ pub(crate) struct Test {
     \"values\": {\"timestamp\": \"1726641396\"}, \"key_ids\": {\"signing\": \"key-1\"},\n   \
     \"certificate_serials\": {\"signing\": \"1DDE\"}}\n\n\
     Examples:\n  chancery schemes explain config/schemes/snap-service.toml --request request.json\n  \
-    chancery schemes explain config/schemes/github.toml --request delivery.json --verify"
+    chancery schemes explain config/schemes/github.toml --request delivery.json --verify\n  \
+    chancery schemes explain config/schemes/github.toml --curl delivery.sh\n  \
+    chancery schemes explain acme.toml --curl call.sh --request known.json --string \\\n    \
+    | openssl dgst -sha256 -hmac \"$SECRET\""
 )]
 pub(crate) struct Explain {
     /// The scheme file
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The message and what is known beside it, JSON
+    #[arg(long, value_name = "FILE", required_unless_present = "curl")]
+    request: Option<PathBuf>,
+    /// The message as a curl command, as browsers and documentation have it; --request has what is known beside it
     #[arg(long, value_name = "FILE")]
-    request: PathBuf,
+    curl: Option<PathBuf>,
+    /// Write the string itself, byte for byte, with whatever secret inputs are in it, and nothing else
+    #[arg(long)]
+    string: bool,
     /// Show what is verified, for a scheme that also signs
     #[arg(long)]
     verify: bool,
@@ -81,8 +98,11 @@ struct Request {
 }
 
 impl SchemesCommand {
-    pub(crate) fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         match self {
+            Self::List(list) => list.run(session).await,
+            Self::Show(show) => show.run(session).await,
+            Self::New(new) => new.run(session),
             Self::Test(test) => test.run(session),
             Self::Explain(explain) => explain.run(session),
         }
@@ -104,7 +124,7 @@ impl Test {
                     continue;
                 }
             };
-            let name = unproven.name().to_owned();
+            let name = unproven.name().to_string();
             if let Some(other) = names.insert(name.clone(), file.clone()) {
                 let error = format!("the scheme {name:?} is in {} already", other.display());
                 faults.push(fault(&error));
@@ -160,36 +180,67 @@ impl Explain {
         };
         let scheme =
             Scheme::parse(&read(&self.file)?).map_err(|error| wrong(&self.file, &error))?;
-        let request: Request = serde_json::from_str(&read(&self.request)?)
-            .map_err(|error| wrong(&self.request, &error))?;
-        let (message, bindings) = request.into_message(&self.request)?;
+        if self.string && session.global.json {
+            let why = "--string writes bytes, which --json has no place for";
+            return Err(Trouble::Usage(why.to_owned()));
+        }
+        let request = match &self.request {
+            Some(path) => {
+                serde_json::from_str(&read(path)?).map_err(|error| wrong(path, &error))?
+            }
+            None => Request::default(),
+        };
+        let (named, message, bindings) = match (&self.curl, &self.request) {
+            (Some(curl), request_path) => {
+                if !request.message_is_empty() {
+                    let path = request_path.as_deref().unwrap_or(curl);
+                    return Err(wrong(
+                        path,
+                        &"the message is in --curl; expected only what is known beside it",
+                    ));
+                }
+                let (beside, bindings) = request.into_message(curl)?;
+                let command = fs::read(curl).map_err(|source| Trouble::File {
+                    what: curl.clone(),
+                    source,
+                })?;
+                let command =
+                    curl::Command::parse(&command).map_err(|error| wrong(curl, &error))?;
+                (curl, message_of(command, beside.decrypted), bindings)
+            }
+            (None, Some(path)) => {
+                let (message, bindings) = request.into_message(path)?;
+                (path, message, bindings)
+            }
+            (None, None) => {
+                return Err(Trouble::Usage("expected --request or --curl".to_owned()));
+            }
+        };
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         let now = UnixMilliseconds(u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
-        // A string that is only looked at needs no good nonces.
-        let mut random = |bytes: &mut [u8]| bytes.fill(0);
-        let steps = if scheme.signs() && !self.verify {
-            scheme
-                .draft(&message, &bindings, now, &mut random)
-                .map(|draft| draft.explain())
+        let explained = if scheme.signs() && !self.verify {
+            explained(&scheme, &message, &bindings, now)
         } else {
-            scheme
-                .examine(&message, &bindings)
-                .map(|examination| examination.explain())
+            scheme.examine(&message, &bindings).map(|examination| {
+                let first = examination.candidates().next();
+                let string = first.and_then(|(_, one)| one.string.bytes().map(<[u8]>::to_vec));
+                (examination.explain(), string)
+            })
         };
-        let steps = steps.map_err(|refusal| {
-            wrong(&self.request, &format!("{refusal} ({})", refusal.reason()))
-        })?;
+        let (steps, string) = explained
+            .map_err(|refusal| wrong(named, &format!("{refusal} ({})", refusal.reason())))?;
+        if self.string {
+            let string = string.ok_or_else(|| {
+                wrong(
+                    &self.file,
+                    &"there is no string to write: nothing is signed, or the key's secret is part of it",
+                )
+            })?;
+            return session.streams.write(None, &string);
+        }
         if session.global.json {
-            let step = |step: &Step| {
-                let text = step
-                    .bytes
-                    .as_ref()
-                    .map(|bytes| bytes.escape_ascii().to_string());
-                json!({"at": step.at, "rule": step.rule, "bytes": text})
-            };
-            let steps: Vec<_> = steps.iter().map(step).collect();
             return session.streams.json(&json!({"segments": steps}));
         }
         let row = |step: Step| {
@@ -204,7 +255,40 @@ impl Explain {
     }
 }
 
+fn message_of(command: curl::Command, decrypted: Option<Cow<'static, [u8]>>) -> Message<'static> {
+    let headers = command.headers.into_iter();
+    Message {
+        method: Some(Cow::Owned(command.method)),
+        scheme: Some(Cow::Owned(command.scheme)),
+        authority: Some(Cow::Owned(command.authority)),
+        path: Some(Cow::Owned(command.path)),
+        query: command.query.map(Cow::Owned),
+        status: None,
+        headers: headers
+            .map(|(name, value)| (Cow::Owned(name), Cow::Owned(value.into_bytes())))
+            .collect(),
+        body: Cow::Owned(command.body),
+        decrypted,
+    }
+}
+
 impl Request {
+    /// Whether it says nothing of the message itself. What was decrypted is known beside it.
+    fn message_is_empty(&self) -> bool {
+        let texts = [
+            &self.method,
+            &self.scheme,
+            &self.authority,
+            &self.path,
+            &self.query,
+            &self.body,
+        ];
+        texts.iter().all(|text| text.is_none())
+            && self.status.is_none()
+            && self.headers.is_empty()
+            && self.body_file.is_none()
+    }
+
     /// Paths are relative to the file that names them.
     fn into_message(self, file: &Path) -> Result<(Message<'static>, Bindings), Trouble> {
         let body = match (self.body, self.body_file) {
@@ -225,12 +309,12 @@ impl Request {
                 .map(|(name, value)| (name, value.into_bytes()))
                 .collect()
         };
-        let mut keys: BTreeMap<String, KeyFacts> = BTreeMap::new();
+        let mut keys: BTreeMap<String, Vec<KeyFacts>> = BTreeMap::new();
         for (role, id) in self.key_ids {
-            keys.entry(role).or_default().id = Some(id);
+            facts(&mut keys, role).id = Some(id);
         }
         for (role, serial) in self.certificate_serials {
-            keys.entry(role).or_default().certificate_serial = Some(serial);
+            facts(&mut keys, role).certificate_serial = Some(serial);
         }
         let headers = self.headers.into_iter();
         let message = Message {
@@ -251,9 +335,33 @@ impl Request {
             inputs: bytes(self.inputs),
             values: bytes(self.values),
             keys,
+            window_seconds: None,
         };
         Ok((message, bindings))
     }
+}
+
+/// The one entry of a role.
+fn facts(keys: &mut BTreeMap<String, Vec<KeyFacts>>, role: String) -> &mut KeyFacts {
+    let live = keys.entry(role).or_default();
+    if live.is_empty() {
+        live.push(KeyFacts::default());
+    }
+    &mut live[0]
+}
+
+/// A string that is only looked at needs no good nonces, and nothing really encrypted.
+fn explained(
+    scheme: &Scheme,
+    message: &Message<'_>,
+    bindings: &Bindings,
+    now: UnixMilliseconds,
+) -> Result<(Vec<Step>, Option<Vec<u8>>), Refusal> {
+    let prepared = scheme.prepare(message, bindings, now, &mut |bytes| bytes.fill(0))?;
+    let jwe = prepared.sealing().map(|_| "JWE");
+    let draft = prepared.draft(jwe)?;
+    let string = draft.signing().and_then(|signing| signing.string.bytes());
+    Ok((draft.explain(), string.map(<[u8]>::to_vec)))
 }
 
 fn read(path: &Path) -> Result<String, Trouble> {

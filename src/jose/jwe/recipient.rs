@@ -1,9 +1,6 @@
 //! Somebody else's public key, for whom a JWE is to be made.
 
-use rsa::pkcs8::{
-    Document,
-    der::{Reader, asn1::AnyRef},
-};
+use rsa::pkcs8::Document;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -134,8 +131,7 @@ impl PublicRecipient {
         let key = match label {
             "PUBLIC KEY" => PublicKey::from_spki(document.as_bytes())?,
             "CERTIFICATE" => {
-                let spki = spki_of_certificate(document.as_bytes()).ok_or(InvalidRecipient::Pem)?;
-                PublicKey::from_spki(spki)?
+                PublicKey::from_certificate(document.as_bytes()).ok_or(InvalidRecipient::Pem)??
             }
             _ => return Err(InvalidRecipient::Pem),
         };
@@ -196,36 +192,6 @@ fn check_operations(jwk: &Map<String, Value>, wanted: [&str; 2]) -> Result<(), I
             expected: "an array of strings",
         }),
     }
-}
-
-/// The key of a certificate: the seventh of the fields of TBSCertificate (RFC 5280 section 4.1), or
-/// the sixth where the version is left out.
-fn spki_of_certificate(der: &[u8]) -> Option<&[u8]> {
-    const VERSION: u8 = 0xa0;
-    let certificate = AnyRef::try_from(der).ok()?;
-    certificate
-        .sequence(|reader| {
-            let body = AnyRef::try_from(reader.tlv_bytes()?)?;
-            // The signature algorithm and the signature.
-            reader.tlv_bytes()?;
-            reader.tlv_bytes()?;
-            body.sequence(|fields| {
-                let mut field = fields.tlv_bytes()?;
-                let behind = if field.first() == Some(&VERSION) {
-                    6
-                } else {
-                    5
-                };
-                for _ in 0..behind {
-                    field = fields.tlv_bytes()?;
-                }
-                while !fields.is_finished() {
-                    fields.tlv_bytes()?;
-                }
-                Ok(field)
-            })
-        })
-        .ok()
 }
 
 fn text_of<'a>(

@@ -17,6 +17,8 @@ from chancery._generated.chancery.v1 import (
     jose_service_pb2_grpc,
     key_service_pb2,
     key_service_pb2_grpc,
+    partner_service_pb2_grpc,
+    platform_service_pb2_grpc,
     signing_service_pb2,
     signing_service_pb2_grpc,
 )
@@ -33,6 +35,8 @@ from chancery.algorithms import (
 from chancery.connection import Settings, open_channel
 from chancery.errors import ChanceryError, IntegrityError, from_rpc_error, translated
 from chancery.names import resource_name
+from chancery.partners import PartnerCalls
+from chancery.platforms import PlatformCalls
 from chancery.results import (
     CertificateRequest,
     DecryptedJwe,
@@ -48,7 +52,7 @@ from chancery.results import (
 )
 
 
-class Client:
+class Client(PlatformCalls, PartnerCalls):
     """Speaks with one daemon over mutual TLS. Safe to share between threads; close it, or use it in `with`.
 
     `ca`, `certificate` and `key` are paths of PEM files. `timeout` is in seconds and holds for every call
@@ -73,6 +77,8 @@ class Client:
         self.keys: Any = key_service_pb2_grpc.KeyServiceStub(self._channel)
         self.signing: Any = signing_service_pb2_grpc.SigningServiceStub(self._channel)
         self.jose: Any = jose_service_pb2_grpc.JoseServiceStub(self._channel)
+        self.platforms: Any = platform_service_pb2_grpc.PlatformServiceStub(self._channel)
+        self.partners: Any = partner_service_pb2_grpc.PartnerServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
 
     @classmethod

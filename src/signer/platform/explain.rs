@@ -1,0 +1,167 @@
+//! How the strings of a message come about: the same way as when it is signed or verified, up to the key.
+
+use std::borrow::Cow;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{
+    Admitted, Dealing, Named, PlatformError,
+    verify::{inputs_of, missing_or_wrong},
+};
+use crate::{
+    policy::Operation,
+    scheme::{Act, EvaluationError, Message, Refusal, SchemeName, Step, Text, UnixMilliseconds},
+    signer::{Call, Error, Signer},
+};
+
+/// What a message is signed over, and how that comes about.
+#[derive(Debug)]
+pub struct Explanation {
+    /// By which rules.
+    pub scheme: SchemeName,
+    /// Values, then the segments, in order; those of every form.
+    pub steps: Vec<Step>,
+    /// The strings, one for each form.
+    pub strings: Vec<ExplainedString>,
+    /// What is wrong with the message, if it goes no further: a code, and words.
+    pub fault: Option<(&'static str, String)>,
+}
+
+/// A string to sign.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainedString {
+    /// Its bytes, `***` for each secret.
+    pub bytes: Vec<u8>,
+    /// The SHA-256 of what is signed; `None` if a secret is part of it.
+    pub sha256: Option<[u8; 32]>,
+}
+
+impl Signer {
+    /// Explains a message as it would be signed, or as it is verified. Nothing is signed or remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`]; what is wrong with the message is told in the explanation.
+    pub async fn explain_message(
+        &self,
+        call: &Call,
+        act: Act,
+        dealing: &Dealing,
+        message: Message<'_>,
+    ) -> Result<Explanation, Error> {
+        let admitted = self.admit(call, dealing, act, Operation::ExplainMessage)?;
+        let mut explanation = Explanation {
+            scheme: admitted.scheme.clone(),
+            steps: Vec::new(),
+            strings: Vec::new(),
+            fault: None,
+        };
+        let ended = match act {
+            Act::SignRequest | Act::SignResponse => {
+                admitted.check_values(dealing)?;
+                self.explain_signing(&admitted, dealing, &message, &mut explanation)
+            }
+            _ => {
+                self.explain_verifying(call, &admitted, dealing, message, &mut explanation)
+                    .await
+            }
+        };
+        match ended {
+            Ok(()) => Ok(explanation),
+            Err(Error::Platform(PlatformError::Message(error))) => {
+                explanation.fault = Some((missing_or_wrong(&error), error.to_string()));
+                Ok(explanation)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn explain_signing(
+        &self,
+        admitted: &Admitted,
+        dealing: &Dealing,
+        message: &Message<'_>,
+        explanation: &mut Explanation,
+    ) -> Result<(), Error> {
+        let bindings = self.bindings(admitted, &dealing.inputs, &dealing.values);
+        let mut failed = false;
+        let mut random = super::system_random(&mut failed);
+        let now: UnixMilliseconds = self.clock.now();
+        let prepared = admitted
+            .scheme()
+            .prepare(message, &bindings, now, &mut random)
+            .map_err(PlatformError::from)?;
+        let jwe = match prepared.sealing() {
+            None => None,
+            Some(sealing) => Some(Self::sealed_to(admitted, sealing)?),
+        };
+        let draft = prepared
+            .draft(jwe.as_deref())
+            .map_err(PlatformError::Message)?;
+        explanation.steps = draft.explain();
+        explanation.strings = draft
+            .signing()
+            .map(|signing| ExplainedString::of(signing.string))
+            .into_iter()
+            .collect();
+        Ok(())
+    }
+
+    async fn explain_verifying(
+        &self,
+        call: &Call,
+        admitted: &Admitted,
+        dealing: &Dealing,
+        mut message: Message<'_>,
+        explanation: &mut Explanation,
+    ) -> Result<(), Error> {
+        let scheme = admitted.scheme();
+        let inputs = inputs_of(admitted, dealing);
+        let bindings = self.bindings(admitted, &inputs, &Named::new());
+        let refused = |refusal: Refusal| Error::Platform(refusal.into());
+        let sealed = scheme.sealed(&message, &bindings).map_err(refused)?;
+        let decrypted: Zeroizing<Vec<u8>>;
+        if let Some(sealed) = &sealed {
+            match self.opened(call, admitted, sealed).await? {
+                Some((plaintext, _)) => decrypted = plaintext,
+                None => {
+                    let words = format!(
+                        "what the key in the role {:?} has to decrypt could not be",
+                        sealed.key_role
+                    );
+                    explanation.fault = Some(("DECRYPTION_FAILED", words));
+                    return Ok(());
+                }
+            }
+            message.decrypted = Some(Cow::Borrowed(&decrypted));
+        }
+        let examination = scheme.examine(&message, &bindings).map_err(refused)?;
+        explanation.steps = examination.explain();
+        let mut shown = None;
+        for (_, candidate) in examination.candidates() {
+            // A form stands there once for each signature.
+            if shown != Some(candidate.form) {
+                shown = Some(candidate.form);
+                explanation
+                    .strings
+                    .push(ExplainedString::of(candidate.string));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ExplainedString {
+    fn of(text: &Text) -> Self {
+        let (bytes, masked) = text.masked();
+        let sha256 = (!masked).then(|| Sha256::digest(&bytes).into());
+        Self { bytes, sha256 }
+    }
+}
+
+impl From<EvaluationError> for PlatformError {
+    fn from(error: EvaluationError) -> Self {
+        Self::Message(error)
+    }
+}

@@ -1,0 +1,138 @@
+//! What a partner encrypted to us, opened in the token. Whatever is wrong with it looks the same from outside.
+
+use zeroize::Zeroizing;
+
+use crate::{
+    algorithm::{Algorithm, ContentEncryption},
+    jose::jwe::Jwe,
+    pkcs11::{TokenError, VersionFacts},
+    policy::Operation,
+    scheme::{OaepHash, Sealed, SealedContent},
+    signer::{Call, Error, Found, Signer, message},
+};
+
+use super::{Admitted, KeyUsed, PlatformError};
+
+/// What came out, and with which key.
+pub(super) type Opened = (Zeroizing<Vec<u8>>, KeyUsed);
+
+impl Signer {
+    /// Opens something with any live version of the key in its role; `None` if none opens it.
+    pub(super) async fn opened(
+        &self,
+        call: &Call,
+        admitted: &Admitted,
+        sealed: &Sealed,
+    ) -> Result<Option<Opened>, Error> {
+        let found = self.playing(admitted, &sealed.key_role, sealed.algorithm)?;
+        for facts in found.key.versions.iter().take(MAX_VERSIONS) {
+            let opened = self
+                .opened_with(call, admitted, &found, facts, sealed)
+                .await?;
+            if let Some(plaintext) = opened {
+                let version = facts.version.clone();
+                let key = KeyUsed::ours(version, sealed.algorithm, facts.public.as_ref());
+                return Ok(Some((plaintext, key)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn opened_with(
+        &self,
+        call: &Call,
+        admitted: &Admitted,
+        found: &Found,
+        facts: &VersionFacts,
+        sealed: &Sealed,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+        let permit = || {
+            let version = &facts.version;
+            admitted
+                .permit
+                .for_key(version, Operation::Decrypt, sealed.algorithm)
+        };
+        let (token, deadline) = (&found.token, call.deadline);
+        let outcome = match &sealed.content {
+            SealedContent::Jwe(text) => {
+                let Some(jwe) = str::from_utf8(text)
+                    .ok()
+                    .and_then(|text| Jwe::parse(text).ok())
+                else {
+                    return Ok(None);
+                };
+                let Ok(openings) = jwe.openings(|_| false, &found.key.usage) else {
+                    return Ok(None);
+                };
+                // The scheme says the algorithm, not the message.
+                let fitting = openings
+                    .into_iter()
+                    .filter(|opening| opening.algorithm() == sealed.algorithm);
+                for opening in fitting.take(MAX_RECIPIENTS) {
+                    let secret = message::open(token, permit(), opening.step(), call).await;
+                    let secret = match secret {
+                        Ok(secret) => Some(secret),
+                        // Not told apart from a wrong tag (RFC 7516 section 11.5).
+                        Err(error) if error.is_callers_input() => None,
+                        Err(error) => return Err(error.into()),
+                    };
+                    if let Ok(opened) = opening.finish(secret) {
+                        return Ok(Some(opened.plaintext));
+                    }
+                }
+                return Ok(None);
+            }
+            SealedContent::AesGcm {
+                encryption,
+                iv,
+                aad,
+                ciphertext_and_tag,
+            } => {
+                let Ok(iv) = <[u8; 12]>::try_from(iv.as_slice()) else {
+                    return Ok(None);
+                };
+                if !allows(found, *encryption) {
+                    return Err(PlatformError::NotSupported(
+                        "the record of the key does not allow the scheme's content encryption",
+                    )
+                    .into());
+                }
+                let (aad, sealed) = (aad.clone(), ciphertext_and_tag.clone());
+                token.open_sealed(permit(), iv, aad, sealed, deadline).await
+            }
+            SealedContent::RsaOaep { hashes, ciphertext } => {
+                if hashes.hash != hashes.mgf1_hash {
+                    return Err(PlatformError::NotSupported(
+                        "a token that decrypts OAEP with two different hashes",
+                    )
+                    .into());
+                }
+                debug_assert_eq!(
+                    sealed.algorithm == Algorithm::RsaOaep,
+                    hashes.hash == OaepHash::Sha1
+                );
+                token.decrypt(permit(), ciphertext.clone(), deadline).await
+            }
+        };
+        opened_or_not(outcome)
+    }
+}
+
+fn allows(found: &Found, encryption: ContentEncryption) -> bool {
+    found.key.usage.content_encryptions().contains(&encryption)
+}
+
+fn opened_or_not(
+    outcome: Result<Zeroizing<Vec<u8>>, TokenError>,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
+    match outcome {
+        Ok(plaintext) => Ok(Some(plaintext)),
+        Err(error) if error.is_callers_input() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// While keys are rotated there are two; more than a few are a mistake, and each costs a token's operation.
+pub(super) const MAX_VERSIONS: usize = 4;
+/// Recipients of one JWE that are tried.
+const MAX_RECIPIENTS: usize = 4;

@@ -1,0 +1,139 @@
+//! Signing a message to a partner: values, encryption where the scheme has it, the string, the token, placement.
+
+use bytes::Bytes;
+
+use super::{Admitted, Dealing, KeyUsed, PlatformError, shown, system_random};
+use crate::{
+    policy::Operation,
+    scheme::{Act, Message, SchemeName, Sealing, Signed, Signing},
+    signer::{Call, Error, Signer},
+};
+
+/// A message that is signed, or encrypted, or both.
+pub struct SignedMessage {
+    /// What to send.
+    pub signed: Signed,
+    /// What signed; `None` where the scheme only encrypts.
+    pub key: Option<KeyUsed>,
+    /// By which rules.
+    pub scheme: SchemeName,
+}
+
+impl Signer {
+    /// Signs a request of ours, or our answer to one of theirs.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`].
+    pub async fn sign_message(
+        &self,
+        call: &Call,
+        act: Act,
+        dealing: &Dealing,
+        message: &Message<'_>,
+    ) -> Result<SignedMessage, Error> {
+        let admitted = self.admit(call, dealing, act, operation(act))?;
+        admitted.check_values(dealing)?;
+        let bindings = self.bindings(&admitted, &dealing.inputs, &dealing.values);
+        let mut failed = false;
+        let prepared = admitted
+            .scheme()
+            .prepare(
+                message,
+                &bindings,
+                self.clock.now(),
+                &mut system_random(&mut failed),
+            )
+            .map_err(PlatformError::from)?;
+        if failed {
+            return Err(PlatformError::NoRandom.into());
+        }
+        let jwe = match prepared.sealing() {
+            None => None,
+            Some(sealing) => Some(Self::sealed_to(&admitted, sealing)?),
+        };
+        let draft = prepared
+            .draft(jwe.as_deref())
+            .map_err(PlatformError::Message)?;
+        let (raw, key) = match draft.signing() {
+            None => (Vec::new(), None),
+            Some(signing) => {
+                let (raw, key) = self.signature(call, &admitted, signing).await?;
+                (raw, Some(key))
+            }
+        };
+        let mut signed = draft.finish(&raw).map_err(PlatformError::Message)?;
+        let scheme = admitted.scheme();
+        // Only what can be given again: the others follow from these.
+        let given = |name: &String| scheme.given_values().any(|given| given == name);
+        signed.values.retain(|name, _| given(name));
+        Ok(SignedMessage {
+            signed,
+            key,
+            scheme: admitted.scheme.clone(),
+        })
+    }
+
+    /// The signature over a string, by the primary version of the key in its role.
+    async fn signature(
+        &self,
+        call: &Call,
+        admitted: &Admitted,
+        signing: Signing<'_>,
+    ) -> Result<(Vec<u8>, KeyUsed), Error> {
+        let algorithm = signing.algorithm;
+        let found = self.playing(admitted, signing.key_role, algorithm)?;
+        let facts = found.key.primary();
+        let permit = admitted
+            .permit
+            .for_key(&facts.version, Operation::Sign, algorithm);
+        let raw = match signing.string.bytes() {
+            Some(string) => {
+                let input: Bytes = match algorithm.prehash() {
+                    Some(hash) => hash.digest(string).into(),
+                    None => Bytes::copy_from_slice(string),
+                };
+                found.token.sign(permit, input, call.deadline).await?
+            }
+            None => {
+                self.mac_with_secret(call, admitted, &found, permit, signing.string)
+                    .await?
+            }
+        };
+        let key = KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
+        Ok((raw, key))
+    }
+
+    /// Encrypts to the partner: to the first of its keys.
+    pub(super) fn sealed_to(admitted: &Admitted, sealing: &Sealing) -> Result<String, Error> {
+        let key = admitted.public_key(&sealing.key_role)?;
+        Ok(sealing.to(&key.key).map_err(PlatformError::from)?)
+    }
+}
+
+impl Admitted {
+    /// Values are given to send a message again; a name that the scheme does not know would change nothing.
+    pub(super) fn check_values(&self, dealing: &Dealing) -> Result<(), PlatformError> {
+        let known: Vec<_> = self.scheme().given_values().map(str::to_owned).collect();
+        match dealing.values.keys().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(name) => Err(PlatformError::UnknownValue {
+                scheme: self.scheme.clone(),
+                name: shown(name),
+                known,
+            }),
+        }
+    }
+}
+
+pub(super) const fn operation(act: Act) -> Operation {
+    match act {
+        Act::SignRequest => Operation::SignRequest,
+        Act::SignResponse => Operation::SignResponse,
+        Act::VerifyCallback => Operation::VerifyCallback,
+        Act::VerifyResponse => Operation::VerifyResponse,
+        Act::EncryptField => Operation::EncryptField,
+        Act::DecryptField => Operation::DecryptField,
+        Act::IssueAccessToken => Operation::IssueAccessToken,
+    }
+}
