@@ -67,7 +67,9 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let material = Material::read(session.streams, self.file.as_deref(), self.encoding)?;
-        let client = session.client()?;
+        // The token may have to make its wrapping key first, which takes some of them many seconds.
+        let seconds = session.global.timeout.unwrap_or(TIMEOUT_SECONDS);
+        let client = session.client_with(Some(seconds))?;
         let imported = if self.new_version {
             self.next_version(&client, material).await?
         } else {
@@ -146,6 +148,8 @@ impl Import {
         Ok(response.into_inner().key)
     }
 }
+
+const TIMEOUT_SECONDS: u64 = 60;
 
 /// Asks for the token's wrapping key, and wraps.
 pub(crate) async fn wrap(

@@ -17,6 +17,7 @@ async fn a_worker_that_dies_or_fails_in_the_middle_leaves_nothing() {
     route(&mut setup.tokens[0], &control);
     let bench = Bench::over(setup.start());
     let client = bench.daemon.client("test");
+    bench.whole().await;
     let (key, public) = bench.openssl_key("key", &["EC", "ec_paramgen_curve:P-256"]);
     let mut wrapped = bench
         .wrap(&client, "payouts", &pkcs8(Path::new(&key)))
@@ -56,7 +57,7 @@ async fn a_worker_that_dies_or_fails_in_the_middle_leaves_nothing() {
                 "{function:?} {skip}: {refused:?}"
             );
             control.clear().unwrap();
-            bench.again(&client).await;
+            bench.whole().await;
             assert!(
                 client.all_keys().await.unwrap().is_empty(),
                 "{function:?} {skip}"
@@ -76,19 +77,21 @@ async fn a_worker_that_dies_or_fails_in_the_middle_leaves_nothing() {
 }
 
 impl Bench {
-    /// Waits until a worker answers again.
-    async fn again(&self, client: &Client) {
-        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    /// Waits until both workers are there again and none is on its way: a start also makes objects.
+    async fn whole(&self) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let logged = |part: &str| {
+            let lines = self.daemon.log_lines();
+            lines.iter().filter(|line| line.contains(part)).count()
+        };
         loop {
-            let request = chancery::proto::v1::GenerateRandomRequest {
-                length: 1,
-                ..Default::default()
-            };
-            if client.random(request).await.is_ok() {
+            let ended = logged("worker ended");
+            let ready = logged(r#""message":"worker ready""#);
+            if self.daemon.worker_pids().len() == 2 && ready == ended + 2 {
                 return;
             }
             assert!(std::time::Instant::now() < deadline, "no worker comes back");
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
     }
 
