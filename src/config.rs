@@ -58,6 +58,8 @@ pub struct Config {
     pub platforms: Platforms,
     /// The partners and schemes that are in them.
     pub partners: Partners,
+    /// For how long request ids are remembered.
+    pub idempotency: store::IdempotencyConfig,
 }
 
 /// `[server]`.
@@ -136,6 +138,8 @@ struct File {
     replay: store::ReplayConfig,
     #[serde(default)]
     platforms: Platforms,
+    #[serde(default)]
+    idempotency: store::IdempotencyConfig,
 }
 
 impl Config {
@@ -212,6 +216,7 @@ impl Config {
         Ok(Self {
             store: file.store.resolved(&state_directory, &base),
             replay: file.replay,
+            idempotency: file.idempotency,
             state_directory,
             policy_file,
             policy,

@@ -40,7 +40,7 @@
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
-//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
+//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer store tls wire
 //! admin      -> grpc key partner pkcs11 policy signer tls
 //! client     -> proto
 //! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls

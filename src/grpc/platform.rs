@@ -12,6 +12,7 @@ use crate::{
     },
     scheme::Act,
     signer::{Dealing, Named},
+    wire::{PartnerResource, SchemeResource},
 };
 
 use answer::{acknowledgement, explanation, field_text, key_use, texts, timestamp, verification};
@@ -263,31 +264,18 @@ fn dealing(
     inputs: HashMap<String, String>,
     values: HashMap<String, String>,
 ) -> Result<Dealing, Status> {
-    let name = partner.strip_prefix("partners/").ok_or_else(|| {
-        invalid(
-            "PARTNER_NAME_INVALID",
-            "`partner` is no resource name; expected partners/PARTNER",
-        )
-    })?;
-    let partner = name
+    let PartnerResource(partner) = partner
         .parse()
         .map_err(|error| invalid("PARTNER_NAME_INVALID", format!("`partner`: {error}")))?;
-    let scheme =
-        match scheme {
-            "" => None,
-            name => {
-                let name = name.strip_prefix("schemes/").ok_or_else(|| {
-                    invalid(
-                        "SCHEME_NAME_INVALID",
-                        "`scheme` is no resource name; expected schemes/SCHEME, or nothing",
-                    )
-                })?;
-                let parsed = name.parse();
-                Some(parsed.map_err(|error| {
-                    invalid("SCHEME_NAME_INVALID", format!("`scheme`: {error}"))
-                })?)
-            }
-        };
+    let scheme = match scheme {
+        "" => None,
+        name => {
+            let SchemeResource(scheme) = name
+                .parse()
+                .map_err(|error| invalid("SCHEME_NAME_INVALID", format!("`scheme`: {error}")))?;
+            Some(scheme)
+        }
+    };
     Ok(Dealing {
         partner,
         scheme,
