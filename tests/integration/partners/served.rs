@@ -52,9 +52,8 @@ async fn a_caller_sees_the_partners_that_it_may_do_anything_with() {
         ("stranger", &[]),
     ] {
         let client = daemon.client(name);
-        let all = client
-            .partners()
-            .list_partners(ListPartnersRequest::default());
+        let mut service = client.partners();
+        let all = service.list_partners(ListPartnersRequest::default());
         let all = all.await.unwrap().into_inner().partners;
         let names: Vec<_> = all.iter().map(|one| one.name.as_str()).collect();
         let expected: Vec<_> = expected
@@ -104,9 +103,8 @@ async fn a_caller_sees_the_partners_that_it_may_do_anything_with() {
     assert_eq!(refusal.reason, "PARTNER_NOT_FOUND");
 
     let stranger = daemon.client("stranger");
-    let schemes = stranger
-        .partners()
-        .list_schemes(ListSchemesRequest::default());
+    let mut service = stranger.partners();
+    let schemes = service.list_schemes(ListSchemesRequest::default());
     let schemes = schemes.await.unwrap().into_inner().schemes;
     assert!(schemes.len() >= 29);
     let request = GetSchemeRequest {
@@ -148,10 +146,7 @@ async fn a_secret_that_is_set_is_the_one_that_signs() {
             ..SignRequest::default()
         };
         let mac = client.sign(request).await.unwrap();
-        assert_eq!(
-            mac.key_version,
-            format!("keys/upay-secret/versions/{version}")
-        );
+        assert_eq!(mac.name, format!("keys/upay-secret/versions/{version}"));
         let expected = hmac(secret, "message");
         assert_eq!(hex::encode(&mac.signature), expected, "{secret}");
     }
