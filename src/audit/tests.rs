@@ -12,6 +12,8 @@ use crate::{
     policy::Operation,
 };
 
+mod attacks;
+mod crash;
 mod life;
 mod vectors;
 
@@ -87,6 +89,8 @@ fn intent(key: &str) -> Intent {
         key: Some(key.parse::<KeyName>().unwrap()),
         version: Some(Version::FIRST),
         algorithms: vec![Algorithm::Ecdsa(Curve::P256)],
+        partner: None,
+        scheme: None,
     };
     Intent::new(SIGN, &identity, "payments-sign", asked).input(InputDigest::of(key.as_bytes()))
 }

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod arguments;
+mod audit;
 mod csr;
 mod health;
 mod http_message;
@@ -121,6 +122,9 @@ enum Command {
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Examine an audit log, prove its records, without a daemon
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Test and try scheme files, the signing rules of platforms, without a daemon
     #[command(subcommand)]
     Schemes(schemes::SchemesCommand),
@@ -180,6 +184,7 @@ impl Session<'_> {
             Command::Callback(callback) => callback.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
             Command::Policy(policy) => policy.run(self),
+            Command::Audit(audit) => audit.run(self).await,
             Command::Schemes(schemes) => schemes.run(self),
             Command::Health(health) => health.run(self).await,
         }
