@@ -441,8 +441,8 @@ impl From<Asked> for Subject {
             key,
             version,
             algorithms,
-            partner: partner.map(|name| Name::fitted(&name.to_string())),
-            scheme: scheme.map(|name| Name::fitted(&name.to_string())),
+            partner: partner.map(|partner| Name::fitted(partner.as_str())),
+            scheme: scheme.map(|scheme| Name::fitted(scheme.as_str())),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use chancery::{
     audit::{
-        Audit, Durability, Event, KeyAct, KeyChange, Keeper, Opening, Reloadable, Reloaded,
+        Audit, Durability, Event, Keeper, KeyAct, KeyChange, Opening, Reloadable, Reloaded,
         StopReason, Vkey,
     },
     key::PublicKey,
@@ -59,8 +59,13 @@ impl Log {
 
     fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
-        command.arg("audit").arg(words[0]).arg(self.directory.path());
-        command.args(&words[1..]).env("CHANCERY_AUDIT_VKEY", &self.vkey);
+        command
+            .arg("audit")
+            .arg(words[0])
+            .arg(self.directory.path());
+        command
+            .args(&words[1..])
+            .env("CHANCERY_AUDIT_VKEY", &self.vkey);
         command.output().unwrap()
     }
 
@@ -123,7 +128,10 @@ fn a_good_log_is_found_good() {
     let said = good(&log.run(&["verify", "--against", log.old.to_str().unwrap()]));
     // A start, 350 records, the checkpoint's record, the end.
     assert!(said.starts_with("good: 353 records, 0 to 352\n"), "{said}");
-    assert!(said.contains("a signed checkpoint vouches for the first 353\n"), "{said}");
+    assert!(
+        said.contains("a signed checkpoint vouches for the first 353\n"),
+        "{said}"
+    );
     assert!(!said.contains("note:"), "{said}");
     assert!(said.contains("key_changed\t315\n"), "{said}");
     let said = good(&log.run(&["verify", "--json"]));
@@ -146,13 +154,23 @@ fn an_edit_is_told_with_its_record_and_byte() {
     let output = log.run(&["verify"]);
     let (said, _) = texts(&output);
     assert_eq!(output.status.code(), Some(1));
-    let place = format!("record: {number}, in {} at byte {}\n", path.display(), at + 1);
+    let place = format!(
+        "record: {number}, in {} at byte {}\n",
+        path.display(),
+        at + 1
+    );
     assert!(said.starts_with("NOT GOOD\n"), "{said}");
     assert!(said.contains(&place), "{place}{said}");
-    assert!(said.contains("what it means: the line is not a record"), "{said}");
+    assert!(
+        said.contains("what it means: the line is not a record"),
+        "{said}"
+    );
     let output = log.run(&["verify", "--json"]);
     let report: Value = serde_json::from_str(&texts(&output).0).unwrap();
-    assert_eq!((&report["good"], &report["record"]), (&Value::from(false), &Value::from(number)));
+    assert_eq!(
+        (&report["good"], &report["record"]),
+        (&Value::from(false), &Value::from(number))
+    );
 }
 
 #[test]
@@ -179,14 +197,21 @@ fn a_record_is_proven_to_who_has_the_key_alone() {
     let (proof, record) = (folder.path().join("proof"), folder.path().join("record"));
     let words = ["prove", "300", "--record", record.to_str().unwrap()];
     fs::write(&proof, good(&log.run(&words))).unwrap();
-    assert!(fs::read_to_string(&proof).unwrap().starts_with("c2sp.org/tlog-proof@v1\nindex 300\n"));
+    assert!(
+        fs::read_to_string(&proof)
+            .unwrap()
+            .starts_with("c2sp.org/tlog-proof@v1\nindex 300\n")
+    );
     let check = |record: &Path| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chancery"));
         command.args(["audit", "check-proof", "--vkey", &log.vkey, "--record"]);
         command.arg(record).arg(&proof).output().unwrap()
     };
     let said = good(&check(&record));
-    assert_eq!(said, format!("good: this is record 300 of the 353 records of {ORIGIN}\n"));
+    assert_eq!(
+        said,
+        format!("good: this is record 300 of the 353 records of {ORIGIN}\n")
+    );
     let text = fs::read_to_string(&record).unwrap();
     assert!(text.contains(r#""sequence":300,"#), "{text}");
     fs::write(&record, text.replace("created", "imported")).unwrap();
@@ -214,21 +239,33 @@ fn a_log_is_proven_to_have_only_grown() {
     let output = log.run(&["consistency", "--old", newer.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let (_, troubles) = texts(&output);
-    assert!(troubles.contains("the log's checkpoint covers 101 records"), "{troubles}");
+    assert!(
+        troubles.contains("the log's checkpoint covers 101 records"),
+        "{troubles}"
+    );
 }
 
 #[test]
 fn records_are_shown_as_they_are_in_the_log() {
     let log = Log::new();
     let files = log.segments();
-    let all: String = files.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let all: String = files
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
     assert_eq!(good(&log.run(&["export"])), all);
     let lines: Vec<_> = all.lines().collect();
     let last = lines[lines.len() - 10..].join("\n") + "\n";
     assert_eq!(good(&log.run(&["tail"])), last);
-    let from: Vec<_> = lines[200..].iter().filter(|line| line.contains("\"reloaded\"")).collect();
+    let from: Vec<_> = lines[200..]
+        .iter()
+        .filter(|line| line.contains("\"reloaded\""))
+        .collect();
     let said = good(&log.run(&["export", "--from", "200", "--kind", "reloaded"]));
-    assert_eq!(said.lines().collect::<Vec<_>>().iter().collect::<Vec<_>>(), from);
+    assert_eq!(
+        said.lines().collect::<Vec<_>>().iter().collect::<Vec<_>>(),
+        from
+    );
     let said = good(&log.run(&["export", "--key", "key-7"]));
     assert_eq!(said.lines().count(), 2, "{said}");
 }
@@ -238,7 +275,9 @@ fn a_wrong_key_vouches_for_nothing() {
     let log = Log::new();
     let key = Ed25519KeyPair::from_seed_unchecked(&[8; 32]).unwrap();
     let public = PublicKey::from_ed25519(key.public_key().as_ref()).unwrap();
-    let other = Vkey::new(ORIGIN.parse().unwrap(), &public).unwrap().to_string();
+    let other = Vkey::new(ORIGIN.parse().unwrap(), &public)
+        .unwrap()
+        .to_string();
     let output = log.run(&["verify", "--vkey", &other]);
     assert_eq!(output.status.code(), Some(1));
     assert!(texts(&output).1.contains("not signed by this key"));

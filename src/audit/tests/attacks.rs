@@ -75,7 +75,7 @@ fn text(directory: &Path) -> Vec<u8> {
     (lines(directory).join("\n") + "\n").into_bytes()
 }
 
-fn paths(directory: &Path) -> Vec<std::path::PathBuf> {
+fn paths(directory: &Path) -> Vec<PathBuf> {
     let list = file::segments(directory).unwrap();
     list.into_iter()
         .map(|first| file::segment_path(directory, first))

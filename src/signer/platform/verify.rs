@@ -457,13 +457,15 @@ fn length_fits(algorithm: Algorithm, signature: &[u8]) -> bool {
             Algorithm::Hmac(hash) => signature.len() == hash.len(),
             _ => true,
         },
-        Purpose::Sign | Purpose::Decrypt | Purpose::Wrap => match algorithm {
-            Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => {
-                [256, 384, 512].contains(&signature.len())
+        Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => {
+            match algorithm {
+                Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => {
+                    [256, 384, 512].contains(&signature.len())
+                }
+                Algorithm::EdDsa => signature.len() == 64,
+                _ => true,
             }
-            Algorithm::EdDsa => signature.len() == 64,
-            _ => true,
-        },
+        }
     }
 }
 
