@@ -86,8 +86,14 @@ fn trim(directory: &Path, size: u64) {
     let path = paths(directory).pop().unwrap();
     let first = *file::segments(directory).unwrap().last().unwrap();
     let text = fs::read_to_string(&path).unwrap();
-    let kept: Vec<_> = text.lines().take((size - first) as usize).collect();
-    fs::write(&path, kept.join("\n") + "\n").unwrap();
+    match text
+        .lines()
+        .take((size - first) as usize)
+        .collect::<Vec<_>>()
+    {
+        none if none.is_empty() => fs::remove_file(&path).unwrap(),
+        kept => fs::write(&path, kept.join("\n") + "\n").unwrap(),
+    }
 }
 
 fn split(text: &[u8]) -> Vec<Vec<u8>> {
