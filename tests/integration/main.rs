@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod audit;
 mod calls;
 mod check;
 mod cli;
