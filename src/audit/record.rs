@@ -430,6 +430,8 @@ impl From<Asked> for Subject {
             key,
             version,
             mut algorithms,
+            partner,
+            scheme,
         } = asked;
         // A caller may name one a thousand times; a record is short.
         algorithms.sort_unstable();
@@ -439,8 +441,8 @@ impl From<Asked> for Subject {
             key,
             version,
             algorithms,
-            partner: None,
-            scheme: None,
+            partner: partner.map(|partner| Name::fitted(partner.as_str())),
+            scheme: scheme.map(|scheme| Name::fitted(scheme.as_str())),
         }
     }
 }

@@ -87,6 +87,8 @@ fn intent(key: &str) -> Intent {
         key: Some(key.parse::<KeyName>().unwrap()),
         version: Some(Version::FIRST),
         algorithms: vec![Algorithm::Ecdsa(Curve::P256)],
+        partner: None,
+        scheme: None,
     };
     Intent::new(SIGN, &identity, "payments-sign", asked).input(InputDigest::of(key.as_bytes()))
 }

@@ -47,10 +47,12 @@ impl Signed<'_> {
             Source::Parameter(_) => true,
             _ if self.family.is_some() => {
                 let least = self.family.map_or_else(Vec::new, family::Verifying::covers);
-                self.traced(source).into_iter().all(|one| match one {
-                    Source::Constant(_) | Source::Input(_) | Source::Parameter(_) => true,
-                    one => least.iter().any(|whole| one.is_part_of(whole)),
-                })
+                self.traced(source, sources)
+                    .into_iter()
+                    .all(|one| match one {
+                        Source::Constant(_) | Source::Input(_) | Source::Parameter(_) => true,
+                        one => least.iter().any(|whole| one.is_part_of(whole)),
+                    })
             }
             // Without a signature nothing is.
             _ if self.forms.is_empty() => false,

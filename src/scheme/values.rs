@@ -181,7 +181,7 @@ impl Value {
     /// Whether a value that is given could have been made so.
     fn check(&self, given: &[u8]) -> Result<(), Fault> {
         match self {
-            Self::Now { format, offset } => match format.read(given, *offset) {
+            Self::Now { format, offset, .. } => match format.read(given, *offset) {
                 Some(_) => Ok(()),
                 None => Err(Fault::Time(format.name())),
             },
