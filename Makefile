@@ -24,11 +24,12 @@ help:
 # Before Python 3.10 a program that is started inherits what gRPC does on a fork, and may fail of it.
 demo: install $(DEMO_VENV)/complete
 	@echo 'Building chanceryd ($(DEMO_PROFILE)); the first time takes some minutes ...'
-	@cargo build --locked --bin chanceryd --profile $(if $(filter debug,$(DEMO_PROFILE)),dev,$(DEMO_PROFILE))
+	@cargo build --locked --bins --profile $(if $(filter debug,$(DEMO_PROFILE)),dev,$(DEMO_PROFILE))
 	@GRPC_ENABLE_FORK_SUPPORT=0 CHANCERYD=$(TARGET)/$(DEMO_PROFILE)/chanceryd \
 		$(DEMO_VENV)/bin/python demo/demo.py
 
 test: install $(TEST_VENV)/complete
+	@tests/install.sh
 	@TARGET=$(TARGET) PYTHON=$(TEST_VENV)/bin/python tests/run.sh
 
 bench: install

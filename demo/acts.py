@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable, Dict, List
 
 from chancery import ChanceryError, Client
 
+from counterpart import Counterpart
 from daemon import Daemon, DaemonFailed
 from programs import ProgramFailed
 from softtoken import SoftToken
@@ -23,6 +24,8 @@ class Scene:
     # Two callers with certificates of their own; the policy lets the second one do next to nothing.
     app: Client
     visitor: Client
+    # The platforms, by the names of the partners; each has an RSA key of its own.
+    counterparts: Dict[str, Counterpart] = field(default_factory=dict)
 
 
 class CheckFailed(Exception):
@@ -65,5 +68,7 @@ def expect(condition: bool, otherwise: str) -> None:
 MADE_THERE = "made there"
 IMPORTED = "imported"
 NOT_THERE = "not there"
+WRAPPED = "wrapped in"
+THEIRS = "theirs"
 
 Acts = List[Act]

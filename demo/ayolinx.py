@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from chancery import HttpRequest, Verdict
 
-from acts import IMPORTED, Act, Acts, Scene, expect
+from acts import IMPORTED, MADE_THERE, THEIRS, WRAPPED, Act, Acts, Scene, expect
 from counterpart import hmac_base64, rsa_is_right, sha256_hex
 from published import AYOLINX_KEY
 
@@ -18,9 +18,9 @@ def acts() -> Acts:
     """Their token, a call, a notification, and a token of ours that a callback brings back."""
     return [
         Act("ayolinx", "Ayolinx: request for a token", AYOLINX_KEY, IMPORTED, "openssl", _token),
-        Act("ayolinx", "Ayolinx: service call", "ayolinx-secret", "wrapped in", "hmac", _call),
-        Act("ayolinx", "Ayolinx: notification", "-", "theirs", "openssl", _notification),
-        Act("ayolinx", "Ayolinx: our token endpoint", "ayolinx-tokens", "made there", "openssl, hmac", _endpoint),
+        Act("ayolinx", "Ayolinx: service call", "ayolinx-secret", WRAPPED, "hmac", _call),
+        Act("ayolinx", "Ayolinx: notification", "-", THEIRS, "openssl", _notification),
+        Act("ayolinx", "Ayolinx: our token endpoint", "ayolinx-tokens", MADE_THERE, "openssl, hmac", _endpoint),
     ]
 
 

@@ -10,17 +10,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import List
+from typing import Dict, List
 
 from chancery import Client
 
 import failures
 import messages
+import platforms
 import published
 import refusals
 import signatures
 from acts import Act, Scene
-from authority import Authority
+from authority import Authority, Leaf
 from daemon import Daemon, DaemonFailed, executable
 from programs import ProgramFailed
 from softtoken import SoftToken
@@ -53,7 +54,7 @@ def main() -> int:
 
 def _play(directory: Path) -> tuple[List[Act], List[str]]:
     chanceryd = executable()
-    _say("Making a fresh SoftHSM token; importing three keys with the tokens' own tools ...")
+    _say("Making a fresh SoftHSM token; importing two keys with the tokens' own tools ...")
     token = SoftToken(directory / "token", "demo")
     published.import_keys(token)
     token.import_secret(signatures.KNOWN_SECRET_KEY, signatures.KNOWN_SECRET)
@@ -61,13 +62,18 @@ def _play(directory: Path) -> tuple[List[Act], List[str]]:
     authority = Authority(directory / "pki")
     app, visitor = (authority.client(f"spiffe://demo.chancery/{name}") for name in ("app", "visitor"))
     (directory / "policy.toml").write_text(POLICY)
+    _say("Writing a file for each of five platforms ...")
+    counterparts = platforms.write_partners(directory / "partners")
     with Daemon(chanceryd, directory, token, authority, REST_OF_CONFIGURATION) as daemon:
         _say(f"chanceryd serves on {daemon.address}, with {len(daemon.workers())} worker processes.")
         ca = authority.certificate
         with Client(daemon.address, ca, app.certificate, app.key, timeout=20.0) as first, Client(
             daemon.address, ca, visitor.certificate, visitor.key
         ) as second:
-            return _play_acts(Scene(directory, token, daemon, first, second))
+            _say("Making keys for the platforms, and wrapping their secrets into the token ...")
+            platforms.make_keys(first)
+            platforms.wrap_secrets_in(chanceryd.with_name("chancery"), _environment(daemon, authority, app))
+            return _play_acts(Scene(directory, token, daemon, first, second, counterparts))
 
 
 def _play_acts(scene: Scene) -> tuple[List[Act], List[str]]:
@@ -83,6 +89,15 @@ def _play_acts(scene: Scene) -> tuple[List[Act], List[str]]:
     return acts, faults
 
 
+def _environment(daemon: Daemon, authority: Authority, leaf: Leaf) -> Dict[str, str]:
+    return {
+        "CHANCERY_ADDR": daemon.address,
+        "CHANCERY_CA": str(authority.certificate),
+        "CHANCERY_CERT": str(leaf.certificate),
+        "CHANCERY_KEY": str(leaf.key),
+    }
+
+
 def _say(text: str) -> None:
     print(f"  {text}", flush=True)
 
@@ -90,7 +105,8 @@ def _say(text: str) -> None:
 PARTS = [
     ("Signing", signatures),
     ("Signing and decrypting JOSE", messages),
-    ("Making again what payment platforms print in their guides", published),
+    ("Making again what a payment platform prints in its guide", published),
+    ("Serving five platforms", platforms),
     ("Being refused", refusals),
     ("Killing a worker and hanging another while six threads sign", failures),
 ]
@@ -99,15 +115,17 @@ PARTS = [
 REST_OF_CONFIGURATION = f"""\
 operation_timeout_seconds = {failures.OPERATION_TIMEOUT}
 
+[platforms]
+partners = "partners"
+
+[[admin.oneaccess_public_keys]]
+client_id = "demo-app"
+key = "oneaccess-app"
+
 [[keys]]
 name = "{published.AYOLINX_KEY}"
 purpose = "sign"
 algorithms = ["RS256"]
-
-[[keys]]
-name = "{published.PAYWIZARD_KEY}"
-purpose = "mac"
-algorithms = ["HS256"]
 
 [[keys]]
 name = "{signatures.KNOWN_SECRET_KEY}"
@@ -119,9 +137,26 @@ POLICY = f"""\
 [[rules]]
 name = "app"
 identities = ["spiffe://demo.chancery/app"]
-keys = ["demo-*", "{published.AYOLINX_KEY}", "{published.PAYWIZARD_KEY}"]
+keys = ["demo-*", "{published.AYOLINX_KEY}"]
 operations = ["create", "get", "sign", "verify", "decrypt"]
 algorithms = ["*"]
+
+# The keys of partners: it makes them and brings secrets in, but signs with none of them as it likes.
+[[rules]]
+name = "partners-keys"
+identities = ["spiffe://demo.chancery/app"]
+keys = ["upay-*", "paykka-*", "ayolinx-*", "paywizard-*", "oneaccess-*"]
+operations = ["create", "import", "get"]
+algorithms = ["*"]
+
+[[rules]]
+name = "partners"
+identities = ["spiffe://demo.chancery/app"]
+partners = ["*"]
+operations = [
+  "sign_request", "verify_callback", "verify_response", "encrypt_field", "issue_access_token", "explain_message", "get_partner",
+]
+schemes = ["*"]
 
 [[rules]]
 name = "visitor"

@@ -13,19 +13,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from acts import MADE_THERE, Act, Acts, Scene, expect
+from acts import MADE_THERE, THEIRS, WRAPPED, Act, Acts, Scene, expect
 from counterpart import hmac_base64
 
 PARTNER, KEY = "oneaccess", "oneaccess-app"
-SIGNATURE_SECRET, ENCRYPTION_SECRET = "oneaccess-demo-signature-key", "oneaccess-encryption-key-32bytes"
+SIGNATURE_SECRET, ENCRYPTION_SECRET = "oneaccess-demo-signature-key", "16-characters-ok"
 
 
 def acts() -> Acts:
     """Their key to ours and ours to theirs, and an event."""
     return [
         Act("oneaccess", "OneAccess: our public key, by HTTP", KEY, MADE_THERE, "urllib, openssl", _public_key),
-        Act("oneaccess", "OneAccess: session token encrypted", "-", "theirs", "cryptography", _session_token),
-        Act("oneaccess", "OneAccess: event callback", "oneaccess-signature", "wrapped in", "hmac, cryptography", _event),
+        Act("oneaccess", "OneAccess: session token encrypted", "-", THEIRS, "cryptography", _session_token),
+        Act("oneaccess", "OneAccess: event callback", "oneaccess-signature", WRAPPED, "hmac, cryptography", _event),
     ]
 
 
@@ -43,7 +43,7 @@ def _public_key(scene: Scene) -> str:
 
 def _session_token(scene: Scene) -> str:
     made = scene.app.encrypt_field(
-        PARTNER, scheme="oneaccess-session-token", inputs={"session_token": "s-1"}
+        PARTNER, scheme="oneaccess-session-token", inputs={"value": "s-1"}
     )
     expect((made.oaep_hash, made.mgf1_hash) == ("SHA-256", "SHA-256"), f"{made.oaep_hash}, {made.mgf1_hash}")
     key = serialization.load_pem_private_key(scene.counterparts["oneaccess"].private_key.read_bytes(), None)

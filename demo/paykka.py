@@ -8,7 +8,7 @@ import urllib.parse
 
 from chancery import HttpRequest, Verdict
 
-from acts import MADE_THERE, Act, Acts, Scene, expect
+from acts import MADE_THERE, THEIRS, Act, Acts, Scene, expect
 from counterpart import rsa_is_right
 
 PARTNER, KEY, MERCHANT = "paykka", "paykka-signing", "18356675194960"
@@ -19,7 +19,7 @@ def acts() -> Acts:
     return [
         Act("paykka", "PayKKa: collection request", KEY, MADE_THERE, "openssl", _request),
         Act("paykka", "PayKKa: request without a body", KEY, MADE_THERE, "openssl", _empty),
-        Act("paykka", "PayKKa: callback", "-", "theirs", "openssl", _callback),
+        Act("paykka", "PayKKa: callback", "-", THEIRS, "openssl", _callback),
     ]
 
 

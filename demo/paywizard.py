@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chancery import HttpRequest
 
-from acts import Act, Acts, Scene, expect
+from acts import WRAPPED, Act, Acts, Scene, expect
 from published import PAYWIZARD_BODY, PAYWIZARD_SIGN
 
 PARTNER = "paywizard"
@@ -13,8 +13,8 @@ PARTNER = "paywizard"
 def acts() -> Acts:
     """The example as it is printed, and with the line ends that break it."""
     return [
-        Act("paywizard", "PayWizard V3: the guide's example", "paywizard-secret", "wrapped in", "its guide", _example),
-        Act("paywizard", "PayWizard V3: explained", "paywizard-secret", "wrapped in", "its guide", _explained),
+        Act("paywizard", "PayWizard V3: the guide's example", "paywizard-secret", WRAPPED, "its guide", _example),
+        Act("paywizard", "PayWizard V3: explained", "paywizard-secret", WRAPPED, "its guide", _explained),
     ]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from chancery import HttpRequest, HttpResponse, Verdict
 from jwcrypto import jwe, jwk
 
-from acts import MADE_THERE, Act, Acts, Scene, expect
+from acts import MADE_THERE, WRAPPED, Act, Acts, Scene, expect
 from counterpart import hmac_base64
 
 PARTNER, KEY, SECRET = "upay", "upay-merchant", "upay-demo-secret-key"
@@ -19,7 +19,7 @@ PARAMETERS = {"name": "Bob", "holder": {"name": "Y", "city": "X"}, "note": "Grü
 def acts() -> Acts:
     """A request, an answer, a webhook, and the same webhook again."""
     return [
-        Act("upay", "UPay: request, HMAC, then JWE", "upay-secret", "wrapped in", "hmac, jwcrypto", _request),
+        Act("upay", "UPay: request, HMAC, then JWE", "upay-secret", WRAPPED, "hmac, jwcrypto", _request),
         Act("upay", "UPay: answer, opened", KEY, MADE_THERE, "jwcrypto", _answer),
         Act("upay", "UPay: webhook, twice", KEY, MADE_THERE, "hmac, jwcrypto", _webhook),
         Act("upay", "UPay: webhook, changed", KEY, MADE_THERE, "verdict", _forged),
@@ -29,7 +29,7 @@ def acts() -> Acts:
 def _request(scene: Scene) -> str:
     body = b'{"name":"Bob","amount":20.00,"holder":{"name":"Y","city":"X"}}'
     sent = scene.app.sign_http_request(
-        PARTNER, HttpRequest("POST", "https://upay.example/api/v1/customer/add", (), body), scheme="upay-request"
+        PARTNER, HttpRequest("POST", "https://upay.example/api/v1/customer/add", (), body), scheme="upay-request-encrypted"
     ).request
     stamp, request_id = sent.header("X-UPA-TIMESTAMP"), sent.header("X-UPA-REQUESTID")
     # 20.00 stays as it was written; names inside objects are sorted too.

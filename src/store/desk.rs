@@ -64,7 +64,6 @@ impl Desk {
         self.begin(true).await
     }
 
-    #[allow(dead_code, reason = "the life cycle reads")]
     /// The same for one that reads only, and sees one state of everything.
     pub(super) async fn read(&self) -> Result<Transaction<'_>, Failure> {
         self.begin(false).await
@@ -97,6 +96,11 @@ impl Desk {
             }),
             Err(failure) => Err(self.failed(failure)),
         }
+    }
+
+    /// Whether the last transaction went well.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.health.borrow() == Health::Ready
     }
 
     fn failed(&self, failure: Failure) -> Failure {

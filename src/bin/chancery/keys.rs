@@ -1,4 +1,4 @@
-//! `chancery keys`: list, describe, create, public keys.
+//! `chancery keys`: list, describe, create, public keys; `import` has a file of its own.
 
 use std::path::PathBuf;
 
@@ -17,6 +17,7 @@ use chancery::{
 use crate::{
     Session, arguments,
     csr::Csr,
+    import::Import,
     output::{self, Streams},
     trouble::Trouble,
 };
@@ -32,6 +33,7 @@ pub(crate) enum Keys {
         key: KeyName,
     },
     Create(Create),
+    Import(Import),
     Public(Public),
     /// Print the public keys that you may see as one JWK Set
     Jwks,
@@ -105,6 +107,7 @@ impl Keys {
             Self::List => list(session).await,
             Self::Describe { key } => describe(session, key).await,
             Self::Create(create) => create.run(session).await,
+            Self::Import(import) => import.run(session).await,
             Self::Public(public) => public.run(session).await,
             Self::Jwks => jwks(session).await,
             Self::Csr(csr) => csr.run(session).await,
@@ -235,7 +238,7 @@ async fn jwks(session: &mut Session<'_>) -> Result<(), Trouble> {
     session.streams.line(&response.into_inner().jwks)
 }
 
-fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Trouble> {
+pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Trouble> {
     // No key is an answer that the protocol does not know; an empty one shows just that.
     let key = key.unwrap_or_default();
     if session.global.json {

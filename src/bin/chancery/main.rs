@@ -21,15 +21,18 @@ mod arguments;
 mod csr;
 mod health;
 mod http_message;
+mod import;
 mod jwe;
 mod jws;
 mod keys;
 mod message;
 mod output;
+mod partners;
 mod platform;
 mod policy;
 mod random;
 mod schemes;
+mod secret;
 mod sign;
 mod trouble;
 mod verify;
@@ -121,7 +124,10 @@ enum Command {
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Test and try scheme files, the signing rules of platforms, without a daemon
+    /// List partners, show whether their keys are ready, fetch their public keys
+    #[command(subcommand)]
+    Partners(partners::Partners),
+    /// List, show, test and try schemes, the signing rules of platforms
     #[command(subcommand)]
     Schemes(schemes::SchemesCommand),
     Health(health::Health),
@@ -180,7 +186,8 @@ impl Session<'_> {
             Command::Callback(callback) => callback.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
             Command::Policy(policy) => policy.run(self),
-            Command::Schemes(schemes) => schemes.run(self),
+            Command::Schemes(schemes) => schemes.run(self).await,
+            Command::Partners(partners) => partners.run(self).await,
             Command::Health(health) => health.run(self).await,
         }
     }

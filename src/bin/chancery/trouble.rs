@@ -43,6 +43,8 @@ pub(crate) enum Trouble {
     Policy { path: PathBuf, why: String },
     /// A scheme file, or a message that it is applied to, is wrong.
     Scheme(String),
+    /// Something of another server that can't be fetched, or must not be taken.
+    Fetch(String),
     /// A policy would deny. It was said already.
     WouldDeny,
 }
@@ -51,9 +53,11 @@ impl Trouble {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) | Self::Config(_) => Exit::Usage,
-            Self::File { .. } | Self::Policy { .. } | Self::Scheme(_) | Self::NotValid => {
-                Exit::Failure
-            }
+            Self::File { .. }
+            | Self::Policy { .. }
+            | Self::Scheme(_)
+            | Self::Fetch(_)
+            | Self::NotValid => Exit::Failure,
             Self::WouldDeny => Exit::Denied,
             Self::NotServing => Exit::Unavailable,
             Self::Call(failure) => match failure.code {
@@ -74,6 +78,7 @@ impl Trouble {
             Self::File { .. } => ("FILE", ""),
             Self::Policy { .. } => ("POLICY", ""),
             Self::Scheme(_) => ("SCHEME", ""),
+            Self::Fetch(_) => ("FETCH", ""),
             Self::Call(failure) => (failure.code_name(), failure.reason.as_str()),
             Self::NotValid | Self::NotServing | Self::WouldDeny => return,
         };
@@ -131,7 +136,9 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Scheme(message) => formatter.write_str(message),
+            Self::Usage(message) | Self::Scheme(message) | Self::Fetch(message) => {
+                formatter.write_str(message)
+            }
             Self::Config(error) => error.fmt(formatter),
             Self::Call(failure) => failure.fmt(formatter),
             Self::File { what, source } => write!(formatter, "{}: {source}", what.display()),
