@@ -26,6 +26,7 @@ mod mtls;
 mod no_lookup;
 mod partners;
 mod pki;
+mod platform;
 mod policy;
 mod requests;
 mod schemes;
