@@ -67,7 +67,9 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let material = Material::read(session.streams, self.file.as_deref(), self.encoding)?;
-        let client = session.client()?;
+        // The token may have to make its wrapping key first, which takes some of them many seconds.
+        let seconds = session.global.timeout.unwrap_or(TIMEOUT_SECONDS);
+        let client = session.client_with(Some(seconds))?;
         let imported = if self.new_version {
             self.next_version(&client, material).await?
         } else {
@@ -277,3 +279,5 @@ fn from_pem(pem: &str) -> Result<PublicKey, Trouble> {
         .and_then(|(_, document)| PublicKey::from_spki(document.as_bytes()).ok())
         .ok_or_else(|| Trouble::Usage("the daemon's wrapping key can't be read".into()))
 }
+
+const TIMEOUT_SECONDS: u64 = 60;
