@@ -126,7 +126,7 @@ impl PlatformService for Services {
         let asked = request.into_inner();
         let mut dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, asked.values)?;
         if !asked.plaintext.is_empty() {
-            add(&mut dealing, "plaintext", asked.plaintext.into())?;
+            add(&mut dealing, VALUE, asked.plaintext.into())?;
         }
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
@@ -151,7 +151,7 @@ impl PlatformService for Services {
         let call = self.call(&request)?;
         let asked = request.into_inner();
         let mut dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, HashMap::new())?;
-        add(&mut dealing, "ciphertext", asked.ciphertext.into_bytes())?;
+        add(&mut dealing, VALUE, asked.ciphertext.into_bytes())?;
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
             let made = signer.decrypt_field(&call, &dealing).await?;
@@ -299,3 +299,6 @@ fn named(texts: HashMap<String, String>) -> Named {
     let pair = |(name, text): (String, String)| (name, text.into_bytes());
     texts.into_iter().map(pair).collect()
 }
+
+/// The input by which schemes know a single value.
+const VALUE: &str = "value";

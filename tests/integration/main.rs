@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod audit;
 mod calls;
 mod check;
 mod cli;
@@ -25,6 +26,7 @@ mod mtls;
 mod no_lookup;
 mod partners;
 mod pki;
+mod platform;
 mod policy;
 mod requests;
 mod schemes;
