@@ -41,6 +41,9 @@ pub(crate) struct Explain {
     /// File with the message as HTTP/1.1 has it; - or nothing is stdin
     #[arg(long = "in", value_name = "FILE")]
     input: Option<PathBuf>,
+    /// File with a curl command that sends the request
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    curl: Option<PathBuf>,
     /// File with the request that an answer answers
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -77,13 +80,17 @@ impl Explain {
             Some(path) => Some(http_message::request(session, Some(path))?),
             None => None,
         };
+        let message = |session: &mut Session<'_>| match &self.curl {
+            Some(path) => http_message::curl_request(session, path),
+            None => http_message::request(session, input),
+        };
         let call = match self.kind {
             Kind::Request => Call::SignRequest(SignHttpRequestRequest {
                 partner,
                 scheme,
                 inputs,
                 values,
-                request: Some(http_message::request(session, input)?),
+                request: Some(message(session)?),
             }),
             Kind::Response => Call::SignResponse(SignHttpResponseRequest {
                 partner,
@@ -97,7 +104,7 @@ impl Explain {
                 partner,
                 scheme,
                 inputs,
-                request: Some(http_message::request(session, input)?),
+                request: Some(message(session)?),
             }),
             Kind::Answer => Call::VerifyResponse(VerifyHttpResponseRequest {
                 partner,
