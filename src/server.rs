@@ -23,7 +23,7 @@ use crate::{
     proto,
     scheme::UnixMilliseconds,
     signer::{Clock, ReplayMemory, Signer},
-    store::{self, OpenError, Store},
+    store::{OpenError, Settings, Store},
     tls::Endpoint,
 };
 
@@ -127,7 +127,7 @@ impl Server {
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
         let partners = std::mem::take(&mut config.partners);
-        let settings = store::Settings {
+        let settings = Settings {
             replay: config.replay,
             idempotency: config.idempotency,
         };

@@ -94,12 +94,10 @@ impl Segment {
     /// Looks whether the file is still where and what it was.
     pub(super) fn check(&self) -> Result<(), Trouble> {
         let open = self.file.metadata().map_err(Trouble::writing)?;
-        if open.nlink() == 0 {
-            return Err(Trouble::Deleted);
-        }
         match fs::metadata(&self.path) {
             Ok(named) if (named.dev(), named.ino()) == (self.device, self.inode) => {}
             Ok(_) => return Err(Trouble::Replaced),
+            Err(_) if open.nlink() == 0 => return Err(Trouble::Deleted),
             Err(_) => return Err(Trouble::Moved),
         }
         if open.len() == self.length {

@@ -35,6 +35,8 @@ pub struct Keeper {
     last: Option<SignedCheckpoint>,
     /// Whether the last checkpoint is in the log.
     told: bool,
+    /// The tree's files could not be written: what is in memory is not what is there.
+    broken: Option<String>,
     _lock: File,
 }
 
@@ -94,6 +96,7 @@ impl Keeper {
             follower,
             last,
             told: false,
+            broken: None,
             _lock: lock,
         }
     }
@@ -115,8 +118,16 @@ impl Keeper {
     ///
     /// [`KeeperError`]. If what was written is not there any more, the log fails.
     pub fn draft(&mut self) -> Result<Option<Draft>, KeeperError> {
+        if let Some(why) = &self.broken {
+            return Err(KeeperError::File(format!("{why}; start again to mend it")));
+        }
         if self.uncovered() == 0 {
             return Ok(None);
+        }
+        if self.follower.position() != self.edge.size() {
+            return Err(KeeperError::File(
+                "the tree is not at the record that is read".to_owned(),
+            ));
         }
         if let Some(last) = self.last.as_ref().filter(|_| !self.told) {
             self.told = true;
@@ -134,7 +145,10 @@ impl Keeper {
                 Ok(None) => return Err(changed(&self.queue, ended)),
                 Err(fault) => return Err(changed(&self.queue, fault)),
             };
-            self.edge.push(followed.line, followed.leaf).map_err(file)?;
+            if let Err(error) = self.edge.push(followed.line, followed.leaf) {
+                self.broken = Some(error.to_string());
+                return Err(file(error));
+            }
             self.tree.push(followed.leaf);
         }
         self.edge.write_partial().map_err(file)?;

@@ -238,10 +238,14 @@ fn find(opening: &Opening, signed: Option<&SignedCheckpoint>) -> Result<Found, O
     let mut follower = if from == 0 {
         Follower::begin(directory, &opening.origin, None)
     } else {
-        Follower::at_segment(directory, from, None)
+        // A segment that begins where the checkpoint ends must name the last record that it covers.
+        let before = (from == size).then(|| Tiles::new(directory, size).subtree(0, size - 1));
+        let before = before.transpose().map_err(unreadable)?;
+        Follower::at_segment(directory, from, before)
     }
     .map_err(damaged)?;
-    let mut covered = (size == 0).then(|| follower.again()).transpose();
+    let here = follower.position() == size;
+    let mut covered = here.then(|| follower.again()).transpose();
     let mut day = None;
     let mut day_of = follower.place().0;
     let recovered = loop {

@@ -44,6 +44,8 @@ pub struct Page {
     pub records: Vec<(Record, String)>,
     /// The number of the record to go on with; none at the end.
     pub next: Option<u64>,
+    /// The number of the record after the last one that was looked at.
+    pub position: u64,
 }
 
 /// Why something can't be read or proven.
@@ -139,6 +141,18 @@ impl Reader {
         Ok((line, proof))
     }
 
+    /// As [`Reader::prove`], with what the record says.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn proven(&self, index: u64) -> Result<(Record, String, Proof), ReadError> {
+        let (line, proof) = self.prove(index)?;
+        let record = super::reader::parse(line.as_bytes());
+        let record = record.map_err(|wrong| ReadError::File(wrong.to_string()))?;
+        Ok((record, line, proof))
+    }
+
     /// The proof that the log of `old` records begins the log of `new`, which the last checkpoint covers.
     ///
     /// # Errors
@@ -162,6 +176,27 @@ impl Reader {
     pub fn first(&self) -> Result<u64, ReadError> {
         let list = segments(&self.directory).map_err(file)?;
         Ok(list.first().copied().unwrap_or(0))
+    }
+
+    /// The number that the next record will have.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn end(&self) -> Result<u64, ReadError> {
+        let list = segments(&self.directory).map_err(file)?;
+        let Some(last) = list.last() else {
+            return Ok(0);
+        };
+        let mut follower = Follower::at_segment(&self.directory, *last, None)?;
+        loop {
+            match follower.skip() {
+                Ok(true) => {}
+                Ok(false) => return Ok(follower.position()),
+                Err(fault) if fault.what == super::Wrong::Torn => return Ok(fault.record),
+                Err(fault) => return Err(fault.into()),
+            }
+        }
     }
 
     /// Follows the log from a record on, or from the first one left.
@@ -194,6 +229,7 @@ impl Reader {
         let mut page = Page {
             records: vec![],
             next: None,
+            position: from,
         };
         let Some(mut follower) = self.follow(from)? else {
             return Ok(page);
@@ -201,6 +237,7 @@ impl Reader {
         let begun = follower.position();
         loop {
             let position = follower.position();
+            page.position = position;
             if page.records.len() == most || position - begun == patience {
                 page.next = Some(position);
                 return Ok(page);

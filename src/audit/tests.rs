@@ -12,6 +12,8 @@ use crate::{
     policy::Operation,
 };
 
+mod attacks;
+mod crash;
 mod life;
 mod vectors;
 

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fs, path::Path};
 use proptest::prelude::*;
 
 mod keys;
+mod reference;
 
 use crate::scheme::{Bindings, Message, Outcome, Refusal, Scheme, Signed, UnixMilliseconds};
 

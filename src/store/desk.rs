@@ -124,6 +124,11 @@ impl Transaction<'_> {
             .map_err(|failure| self.desk.failed(failure))
     }
 
+    /// Whether others may write at the same time: then rows are locked one by one.
+    pub(super) const fn locks_rows(&self) -> bool {
+        matches!(self.connection, Connection::Postgres(_))
+    }
+
     /// Makes all of it last. It is on disk when this returns.
     pub(super) async fn commit(mut self) -> Result<(), Failure> {
         self.query("COMMIT", &[]).await?;

@@ -4,7 +4,10 @@
 //! is given before it is complete: so an attempt that hung, and was taken over, can no longer answer, whatever it
 //! has done. Leases and clocks decide when an attempt is taken over, never whether two may answer.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -265,33 +268,85 @@ pub(super) async fn give_up_all(transaction: &mut Transaction<'_>) -> Result<(),
     transaction.query(sql, &[]).await.map(drop)
 }
 
-/// Answers questions that are sorted by id and about different ids, within one transaction.
+/// Locks the rows of requests, in the order in which every daemon does: of two that took them in different orders
+/// each could wait for the other. A file is locked whole.
+pub(super) async fn lock(
+    transaction: &mut Transaction<'_>,
+    completed: &[&Complete],
+    begun: &[&Begin],
+) -> Result<(), Failure> {
+    if !transaction.locks_rows() {
+        return Ok(());
+    }
+    let completed = completed.iter().map(|question| question.id_hash);
+    let ids: BTreeSet<[u8; 32]> = completed
+        .chain(begun.iter().map(|question| question.id_hash))
+        .collect();
+    for piece in pieces(&Vec::from_iter(ids)) {
+        let sql = format!(
+            "SELECT attempt FROM request WHERE id_hash IN {} ORDER BY id_hash FOR UPDATE",
+            places(1, 1, piece.len())
+        );
+        let values: Vec<Value> = piece.iter().map(|id| id[..].into()).collect();
+        transaction.query(&sql, &values).await?;
+    }
+    Ok(())
+}
+
+/// Answers questions that are sorted by id, within one transaction. Of several about the same id the first may get a
+/// claim; the others are told what is so then.
 pub(super) async fn begin(
     transaction: &mut Transaction<'_>,
     questions: &[&Begin],
 ) -> Result<Vec<Result<Found, StoreError>>, Failure> {
-    let mut answers = Vec::with_capacity(questions.len());
-    for piece in pieces(questions) {
-        let mut claimed = claim(transaction, piece).await?;
-        let others: Vec<_> = piece
-            .iter()
-            .filter(|question| !claimed.contains_key(&question.id_hash[..]))
-            .copied()
-            .collect();
-        claimed.extend(find(transaction, &others).await?);
-        for question in piece {
-            let found = claimed.remove(&question.id_hash[..]);
-            answers.push(Ok(found.ok_or(sqlx::Error::RowNotFound)?));
-        }
+    let firsts: Vec<&Begin> = questions
+        .chunk_by(|a, b| a.id_hash == b.id_hash)
+        .map(|same| same[0])
+        .collect();
+    let mut claimed = HashMap::new();
+    for piece in pieces(&firsts) {
+        claimed.extend(claim(transaction, piece).await?);
     }
-    Ok(answers)
+    let others: Vec<&Begin> = questions
+        .iter()
+        .filter(|question| !claimed.contains_key(&question.claim))
+        .copied()
+        .collect();
+    let rows = find(transaction, &others).await?;
+    let answer = |question: &&Begin| {
+        if let Some(attempt) = claimed.get(&question.claim) {
+            return Ok(Found::New { attempt: *attempt });
+        }
+        let row = rows.get(&question.id_hash[..]);
+        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(if row.content_hash != question.content_hash {
+            Found::OtherContent
+        } else if let Some(answer) = &row.answer {
+            Found::Answered(answer.clone())
+        } else {
+            Found::InProgress {
+                by: row.holder.clone(),
+                since: row.started,
+            }
+        })
+    };
+    let answers = questions.iter().map(answer);
+    answers.map(|answer| answer.map(Ok)).collect()
+}
+
+/// What the store has of a request.
+struct Known {
+    content_hash: Vec<u8>,
+    answer: Option<Vec<u8>>,
+    holder: String,
+    started: Timestamp,
 }
 
 /// Claims what is new, expired, or given up.
 async fn claim(
     transaction: &mut Transaction<'_>,
     questions: &[&Begin],
-) -> Result<HashMap<Vec<u8>, Found>, Failure> {
+) -> Result<HashMap<Uuid, u32>, Failure> {
     let sql = format!(
         "INSERT INTO request (id_hash, content_hash, claim, holder, started, lease, expires, attempt) VALUES {} \
          ON CONFLICT (id_hash) DO UPDATE \
@@ -301,7 +356,7 @@ async fn claim(
          WHERE request.expires <= excluded.started \
             OR (request.answer IS NULL AND request.lease <= excluded.started \
                 AND request.content_hash = excluded.content_hash) \
-         RETURNING id_hash, attempt",
+         RETURNING claim, attempt",
         places(1, questions.len(), 8)
     );
     let mut values: Vec<Value> = Vec::with_capacity(questions.len() * 8);
@@ -319,41 +374,37 @@ async fn claim(
     }
     let mut claimed = HashMap::new();
     for row in transaction.query(&sql, &values).await? {
-        let attempt = u32::try_from(row.integer(1)?).unwrap_or(u32::MAX);
-        claimed.insert(row.bytes(0)?, Found::New { attempt });
+        let claim = Uuid::from_slice(&row.bytes(0)?)
+            .map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+        claimed.insert(claim, u32::try_from(row.integer(1)?).unwrap_or(u32::MAX));
     }
     Ok(claimed)
 }
 
-/// What became of those that could not be claimed; the statement before has locked their rows.
+/// What became of those that could not be claimed; their rows are there, and locked.
 async fn find(
     transaction: &mut Transaction<'_>,
     questions: &[&Begin],
-) -> Result<HashMap<Vec<u8>, Found>, Failure> {
-    let mut found = HashMap::new();
-    for piece in pieces(questions) {
+) -> Result<HashMap<Vec<u8>, Known>, Failure> {
+    let ids: Vec<&[u8]> = questions
+        .chunk_by(|a, b| a.id_hash == b.id_hash)
+        .map(|same| &same[0].id_hash[..])
+        .collect();
+    let mut found = HashMap::with_capacity(ids.len());
+    for piece in pieces(&ids) {
         let sql = format!(
             "SELECT id_hash, content_hash, answer, holder, started FROM request WHERE id_hash IN {}",
             places(1, 1, piece.len())
         );
-        let values: Vec<Value> = piece.iter().map(|one| (&one.id_hash[..]).into()).collect();
-        let contents: HashMap<_, _> = piece
-            .iter()
-            .map(|one| (&one.id_hash[..], &one.content_hash[..]))
-            .collect();
+        let values: Vec<Value> = piece.iter().map(|id| (*id).into()).collect();
         for row in transaction.query(&sql, &values).await? {
-            let id = row.bytes(0)?;
-            let state = if contents.get(&id[..]) != Some(&&row.bytes(1)?[..]) {
-                Found::OtherContent
-            } else if let Some(answer) = row.bytes_if_any(2)? {
-                Found::Answered(answer)
-            } else {
-                Found::InProgress {
-                    by: row.text(3)?,
-                    since: Timestamp(row.integer(4)?),
-                }
+            let known = Known {
+                content_hash: row.bytes(1)?,
+                answer: row.bytes_if_any(2)?,
+                holder: row.text(3)?,
+                started: Timestamp(row.integer(4)?),
             };
-            found.insert(id, state);
+            found.insert(row.bytes(0)?, known);
         }
     }
     Ok(found)

@@ -123,7 +123,7 @@ async fn write(desks: Arc<Desks>, mut inbox: mpsc::Receiver<Job>, limits: Limits
 }
 
 impl Batch {
-    /// Takes what may go together. A second question about the same row is for the next transaction, which knows
+    /// Takes what may go together. A second question about the same callback is for the next transaction, which knows
     /// what came of the first.
     fn take(waiting: &mut VecDeque<Job>) -> Self {
         let mut batch = Self::default();
@@ -137,7 +137,8 @@ impl Batch {
                 Job::Remember(asked) if remembered.insert(asked.question.id.clone()) => {
                     batch.remember.push(asked);
                 }
-                Job::Begin(asked) if begun.insert(asked.question.id_hash) => {
+                Job::Begin(asked) => {
+                    begun.insert(asked.question.id_hash);
                     batch.begin.push(asked);
                 }
                 // It may undo what was begun in the same breath.
@@ -145,7 +146,7 @@ impl Batch {
                     batch.complete.push(asked);
                 }
                 Job::Add(asked) => batch.add.push(asked),
-                job @ (Job::Remember(_) | Job::Begin(_) | Job::Complete(_)) => {
+                job @ (Job::Remember(_) | Job::Complete(_)) => {
                     waiting.push_back(job);
                 }
             }
@@ -197,12 +198,16 @@ impl Batch {
         transaction: &mut Transaction<'_>,
         limits: Limits,
     ) -> Result<Answers, Failure> {
+        let (complete, begin) = (questions(&self.complete), questions(&self.begin));
         Ok(Answers {
             remember: replay::remember(transaction, &questions(&self.remember), limits.replay)
                 .await?,
             // What ends before what begins: an attempt that was given up makes room for the next.
-            complete: idempotency::complete(transaction, &questions(&self.complete)).await?,
-            begin: idempotency::begin(transaction, &questions(&self.begin)).await?,
+            complete: {
+                idempotency::lock(transaction, &complete, &begin).await?;
+                idempotency::complete(transaction, &complete).await?
+            },
+            begin: idempotency::begin(transaction, &begin).await?,
             add: quota::add(transaction, &questions(&self.add)).await?,
         })
     }

@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod audit;
 mod calls;
 mod check;
 mod cli;
@@ -16,6 +17,7 @@ mod faults;
 mod fixtures;
 mod harness;
 mod http2;
+mod import;
 mod jose;
 mod keys;
 mod layering;

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod arguments;
+mod audit;
 mod csr;
 mod health;
 mod http_message;
@@ -127,6 +128,9 @@ enum Command {
     /// List partners, show whether their keys are ready, fetch their public keys
     #[command(subcommand)]
     Partners(partners::Partners),
+    /// Examine an audit log, prove its records, without a daemon
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// List, show, test and try schemes, the signing rules of platforms
     #[command(subcommand)]
     Schemes(schemes::SchemesCommand),
@@ -188,6 +192,7 @@ impl Session<'_> {
             Command::Policy(policy) => policy.run(self),
             Command::Schemes(schemes) => schemes.run(self).await,
             Command::Partners(partners) => partners.run(self).await,
+            Command::Audit(audit) => audit.run(self).await,
             Command::Health(health) => health.run(self).await,
         }
     }

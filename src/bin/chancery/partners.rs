@@ -12,6 +12,7 @@ use chancery::{
 use crate::{Session, output::printable, trouble::Trouble};
 
 mod fetch;
+mod secret;
 
 #[derive(Subcommand)]
 pub(crate) enum Partners {
@@ -19,6 +20,9 @@ pub(crate) enum Partners {
     List,
     Show(Show),
     FetchPublicKey(fetch::FetchPublicKey),
+    /// Put a partner's shared secret into the token
+    #[command(subcommand)]
+    Secret(secret::Secret),
 }
 
 /// Show a partner: its schemes, and which key plays which part
@@ -49,6 +53,7 @@ impl Partners {
             Self::List => list(session).await,
             Self::Show(show) => show.run(session).await,
             Self::FetchPublicKey(fetch) => fetch.run(session).await,
+            Self::Secret(secret::Secret::Set(set)) => set.run(session).await,
         }
     }
 }
