@@ -1,5 +1,6 @@
 //! Platforms' messages through the shipped daemon: signed, verified, explained, remembered and refused.
 
+mod command;
 mod vectors;
 mod verdicts;
 mod world;

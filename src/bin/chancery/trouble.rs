@@ -143,9 +143,7 @@ impl fmt::Display for Trouble {
             Self::Usage(message)
             | Self::Scheme(message)
             | Self::Fetch(message)
-            | Self::Audit(message) => {
-                formatter.write_str(message)
-            }
+            | Self::Audit(message) => formatter.write_str(message),
             Self::Config(error) => error.fmt(formatter),
             Self::Call(failure) => failure.fmt(formatter),
             Self::File { what, source } => write!(formatter, "{}: {source}", what.display()),

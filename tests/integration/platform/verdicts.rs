@@ -848,14 +848,26 @@ async fn a_full_memory_refuses_what_is_new_and_still_knows_what_it_has_seen() {
         })
         .await;
     let hook = |body: &[u8]| github(body, SECRET);
-    assert_eq!(world.verdict("one", "", hook(b"1")).await.verdict(), Verdict::Valid);
+    assert_eq!(
+        world.verdict("one", "", hook(b"1")).await.verdict(),
+        Verdict::Valid
+    );
     let refused = world.callback("one", "", hook(b"2")).await.unwrap_err();
     assert_eq!(refused.code, Code::ResourceExhausted);
     assert_eq!(refused.reason, "REPLAY_MEMORY_FULL");
-    assert_eq!(world.verdict("one", "", hook(b"1")).await.verdict(), Verdict::Duplicate);
-    assert_eq!(world.verdict("two", "", hook(b"2")).await.verdict(), Verdict::Valid);
+    assert_eq!(
+        world.verdict("one", "", hook(b"1")).await.verdict(),
+        Verdict::Duplicate
+    );
+    assert_eq!(
+        world.verdict("two", "", hook(b"2")).await.verdict(),
+        Verdict::Valid
+    );
     // After a restart it is known too.
     let mut world = world;
     world.daemon.restart().await;
-    assert_eq!(world.verdict("two", "", hook(b"2")).await.verdict(), Verdict::Duplicate);
+    assert_eq!(
+        world.verdict("two", "", hook(b"2")).await.verdict(),
+        Verdict::Duplicate
+    );
 }
