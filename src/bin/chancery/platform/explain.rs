@@ -23,7 +23,7 @@ use crate::{Session, http_message, output, trouble::Trouble};
     verbatim_doc_comment,
     after_help = "Examples:\n  \
     chancery request explain --partner ayolinx --input access_token=x --in request.http\n  \
-    chancery request explain --partner upay --as callback --in webhook.http"
+    chancery request explain --partner upay --kind callback --in webhook.http"
 )]
 pub(crate) struct Explain {
     #[command(flatten)]
@@ -31,12 +31,7 @@ pub(crate) struct Explain {
     #[command(flatten)]
     given: Given,
     /// What is done with the message
-    #[arg(
-        long = "as",
-        id = "kind",
-        value_name = "KIND",
-        default_value = "request"
-    )]
+    #[arg(long, value_name = "KIND", default_value = "request")]
     kind: Kind,
     /// File with the message as HTTP/1.1 has it; - or nothing is stdin
     #[arg(long = "in", value_name = "FILE")]
