@@ -29,6 +29,7 @@ demo: install $(DEMO_VENV)/complete
 		$(DEMO_VENV)/bin/python demo/demo.py
 
 test: install $(TEST_VENV)/complete
+	@tests/install.sh
 	@TARGET=$(TARGET) PYTHON=$(TEST_VENV)/bin/python tests/run.sh
 
 bench: install

@@ -22,7 +22,10 @@ use crate::{
     tls::Endpoint,
 };
 
+pub use oneaccess::PublicKeyOfClient;
+
 mod metrics;
+mod oneaccess;
 mod page;
 
 /// `[admin]`.
@@ -34,6 +37,9 @@ pub struct Config {
     /// Whose public halves `/.well-known/jwks.json` shows: names, or prefixes ending in `*`.
     #[serde(default)]
     pub jwks_keys: Vec<KeyPattern>,
+    /// Whose public halves `/api/v2/sdk/public-key` gives to which applications, in the shape of OneAccess.
+    #[serde(default)]
+    pub oneaccess_public_keys: Vec<PublicKeyOfClient>,
 }
 
 /// What there is to show.
@@ -51,6 +57,7 @@ struct Shared {
     shown: Shown,
     registry: Registry,
     jwks_keys: Vec<KeyPattern>,
+    oneaccess_public_keys: Vec<PublicKeyOfClient>,
 }
 
 /// Serves until told to stop.
@@ -68,6 +75,7 @@ pub async fn serve(
         registry: metrics::registry(shown.clone()),
         shown,
         jwks_keys: config.jwks_keys,
+        oneaccess_public_keys: config.oneaccess_public_keys,
     });
     let router = Router::new()
         .route("/", get(status_page))
@@ -75,6 +83,7 @@ pub async fn serve(
         .route("/readyz", get(ready))
         .route("/metrics", get(all_metrics))
         .route("/.well-known/jwks.json", get(public_keys))
+        .route(oneaccess::PATH, get(oneaccess::public_key))
         .with_state(shared);
     axum::serve(listener, router)
         .with_graceful_shutdown(stop.cancelled_owned())

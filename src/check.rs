@@ -15,13 +15,22 @@ use crate::{
     tls::Endpoint,
 };
 
+mod partners;
 mod screen;
+
+pub use partners::{PartnerKeyReport, PartnerReport};
 
 /// What was found; prints for people, and serializes for programs.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
     /// Each token, in the order of the configuration.
     pub tokens: Vec<TokenReport>,
+    /// Each partner, by name.
+    pub partners: Vec<PartnerReport>,
+    /// How many schemes there are.
+    pub schemes: usize,
+    /// How many of them come from files, and are not built in.
+    pub schemes_of_files: usize,
     /// What is wrong, and what may be.
     pub findings: Vec<Finding>,
 }
@@ -157,10 +166,13 @@ impl Report {
         }
         let (tokens, policy) = (signer.tokens(), signer.policy());
         report.look_at_keys(tokens);
+        report.look_at_partners(&signer);
+        report.look_for_named_partners(&policy, &signer);
         // Of a token that is down nobody knows what is in it.
         if tokens.iter().all(|token| down(token).is_none()) {
             report.look_for_declared(&config.keys, tokens);
             report.look_for_named(&policy, tokens);
+            report.look_for_partners_keys(&signer);
             let published = config.admin.iter().flat_map(|admin| &admin.jwks_keys);
             for name in published.filter_map(exact) {
                 if !served(tokens, name) {

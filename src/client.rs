@@ -20,12 +20,14 @@ use crate::proto::v1::{
 pub use checked::{SignChunksError, checksum};
 pub use config::{Config, ConfigError, Wanted};
 pub use failure::Failure;
+pub use fetch::{FetchError, fetch};
 pub use tonic::{Code, Status};
 pub use tonic_health::pb as health_pb;
 
 mod checked;
 mod config;
 mod failure;
+mod fetch;
 
 /// A connection to one daemon as one identity; clones share it.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! The configuration file: every room's own part, composed and checked whole before a port is bound.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -58,6 +58,8 @@ pub struct Config {
     pub platforms: Platforms,
     /// The partners and schemes that are in them.
     pub partners: Partners,
+    /// For how long request ids are remembered.
+    pub idempotency: store::IdempotencyConfig,
 }
 
 /// `[server]`.
@@ -136,6 +138,8 @@ struct File {
     replay: store::ReplayConfig,
     #[serde(default)]
     platforms: Platforms,
+    #[serde(default)]
+    idempotency: store::IdempotencyConfig,
 }
 
 impl Config {
@@ -212,6 +216,7 @@ impl Config {
         Ok(Self {
             store: file.store.resolved(&state_directory, &base),
             replay: file.replay,
+            idempotency: file.idempotency,
             state_directory,
             policy_file,
             policy,
@@ -241,6 +246,19 @@ impl File {
         for (index, key) in self.keys.iter().enumerate() {
             check_declaration(key)
                 .map_err(|(part, error)| (format!("keys[{index}].{part}"), error.to_string()))?;
+        }
+        let clients = self.admin.iter().flat_map(|one| &one.oneaccess_public_keys);
+        let mut seen = BTreeSet::new();
+        for (index, one) in clients.enumerate() {
+            if !seen.insert(&one.client_id) {
+                return Err((
+                    format!("admin.oneaccess_public_keys[{index}].client_id"),
+                    format!(
+                        "{:?} has a key already; expected one key for each",
+                        one.client_id
+                    ),
+                ));
+            }
         }
         match &self.admin {
             Some(admin) if !admin.address.ip().is_loopback() => Err((

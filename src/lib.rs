@@ -40,12 +40,12 @@
 //! pkcs11     -> algorithm key policy
 //! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
-//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer tls wire
-//! admin      -> grpc key pkcs11 policy signer tls
+//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer store tls wire
+//! admin      -> grpc key partner pkcs11 policy signer tls
 //! client     -> proto
 //! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin config grpc key pkcs11 policy proto scheme signer store telemetry tls
-//! check      -> algorithm config key pkcs11 policy server signer tls
+//! check      -> algorithm config key partner pkcs11 policy scheme server signer tls
 //! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
 //! chancery   -> algorithm audit client identity key partner policy proto scheme wire
@@ -61,9 +61,11 @@
 //! tonic_types      grpc client
 //! tonic_prost      proto
 //! prost            grpc proto wire
-//! prost_types      grpc wire
+//! prost_types      grpc wire chancery
 //! rustls           tls client
-//! tokio_rustls     tls
+//! tokio_rustls     tls client
+//! hyper            client
+//! hyper_util       client
 //! x509_parser      identity
 //! rcgen            signer dev
 //! josekit          jose

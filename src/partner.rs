@@ -12,7 +12,7 @@ use crate::scheme::{Act, Scheme, SchemeName};
 pub use assignment::{AccessTokens, Assignment, Custody, PlatformKey, RoleKey, TokenKey};
 pub use fault::{Fault, PartnerFault};
 pub use file::File;
-pub use public_key::InvalidKeyText;
+pub use public_key::{InvalidKeyText, public_key_of};
 
 mod assignment;
 mod fault;

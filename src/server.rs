@@ -23,7 +23,7 @@ use crate::{
     proto,
     scheme::UnixMilliseconds,
     signer::{Clock, ReplayMemory, Signer},
-    store::{OpenError, Store},
+    store::{OpenError, Settings, Store},
     tls::Endpoint,
 };
 
@@ -127,7 +127,11 @@ impl Server {
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
         let partners = std::mem::take(&mut config.partners);
-        let store = Store::open(&config.store, config.replay).await?;
+        let settings = Settings {
+            replay: config.replay,
+            idempotency: config.idempotency,
+        };
+        let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
         let signer = Signer::new(tokens, policy, partners, system_clock(), memory);
         let signer = Arc::new(signer);

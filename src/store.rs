@@ -4,16 +4,22 @@
 //! asks says what time it is.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::{sync::watch, time::timeout};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 pub use config::{
-    Config, Location, PasswordError, PasswordFile, Postgres, PostgresTls, ReplayConfig,
+    Config, IdempotencyConfig, Location, PasswordError, PasswordFile, Postgres, PostgresTls,
+    ReplayConfig,
 };
-pub use error::{OpenError, StoreError};
+pub use error::{OpenError, Refusal, StoreError};
+pub use idempotency::{Begun, Claim, Idempotency, Request};
+pub use lifecycle::{Changes, KeyFacts, Lifecycle, Revision, VersionFacts, VersionState};
+pub use proposal::{Execution, NewProposal, Proposal, Proposals};
+pub use quota::{Counter, Counters, Day};
 pub use replay::{Replay, Seen};
 
 use desk::Desk;
@@ -23,6 +29,10 @@ mod config;
 mod database;
 mod desk;
 mod error;
+mod idempotency;
+mod lifecycle;
+mod proposal;
+mod quota;
 mod replay;
 mod writer;
 
@@ -30,9 +40,27 @@ mod writer;
 #[derive(Clone)]
 pub struct Store {
     writer: Writer,
-    writing: Arc<Desk>,
+    desks: Arc<Desks>,
     health: watch::Receiver<Health>,
     timeout: Duration,
+    retention: Duration,
+    instance: Arc<str>,
+}
+
+/// A connection that writes, one that reads beside it, and the last revision that was seen.
+struct Desks {
+    writing: Desk,
+    reading: Desk,
+    revision: watch::Sender<Revision>,
+}
+
+/// What the store is told of limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// `[replay]`.
+    pub replay: ReplayConfig,
+    /// `[idempotency]`.
+    pub idempotency: IdempotencyConfig,
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
@@ -54,25 +82,58 @@ impl Store {
     /// # Errors
     ///
     /// [`OpenError`].
-    pub async fn open(config: &Config, replay: ReplayConfig) -> Result<Self, OpenError> {
+    pub async fn open(config: &Config, settings: Settings) -> Result<Self, OpenError> {
         let timeout = config.operation_timeout;
         database::prepare(&config.location, timeout).await?;
         let (health, watched) = watch::channel(Health::Ready);
-        let writing = Arc::new(Desk::new(config.location.clone(), timeout, health));
+        let desk = || Desk::new(config.location.clone(), timeout, health.clone());
+        let desks = Arc::new(Desks {
+            writing: desk(),
+            reading: desk(),
+            revision: watch::channel(Revision::default()).0,
+        });
         let limits = Limits {
-            replay: replay.max_entries_per_partner,
+            replay: settings.replay.max_entries_per_partner,
         };
-        Ok(Self {
-            writer: Writer::start(Arc::clone(&writing), config.queue, limits),
-            writing,
+        let store = Self {
+            writer: Writer::start(Arc::clone(&desks), config.queue, limits),
+            desks,
             health: watched,
             timeout,
-        })
+            retention: Duration::from_secs(settings.idempotency.retention_seconds),
+            instance: instance().into(),
+        };
+        store.start(&config.location).await.map_err(|failure| {
+            // It was opened a moment ago.
+            OpenError::Unreachable(failure.to_string())
+        })?;
+        tokio::spawn(look(Arc::downgrade(&store.desks)));
+        Ok(store)
     }
 
     /// The memory of callbacks.
     pub const fn replay(&self) -> Replay<'_> {
         Replay { store: self }
+    }
+
+    /// The memory of requests.
+    pub const fn idempotency(&self) -> Idempotency<'_> {
+        Idempotency { store: self }
+    }
+
+    /// What is known of keys.
+    pub const fn lifecycle(&self) -> Lifecycle<'_> {
+        Lifecycle { store: self }
+    }
+
+    /// Acts that need approval.
+    pub const fn proposals(&self) -> Proposals<'_> {
+        Proposals { store: self }
+    }
+
+    /// Counts.
+    pub const fn counters(&self) -> Counters<'_> {
+        Counters { store: self }
     }
 
     /// How the last transaction went.
@@ -85,17 +146,36 @@ impl Store {
         self.health.clone()
     }
 
-    /// Writes a number, so that [`Store::health`] says how things are now.
+    /// Writes a number, so that [`Store::health`] says how things are now. The store itself does so once a second
+    /// for as long as it is not ready.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let mut transaction = self.writing.write().await?;
-        transaction
-            .query("UPDATE probe SET writes = writes + 1 WHERE id = 1", &[])
-            .await?;
-        Ok(transaction.commit().await?)
+        Ok(self.desks.probe().await?)
+    }
+
+    /// Forgets what has expired: callbacks, answers, counts of days before yesterday. Call it once a minute or so.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn purge(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let yesterday = Timestamp(now.0 - 86_400_000);
+        Ok(self.replay().purge(now).await?
+            + self.idempotency().purge(now).await?
+            + self.counters().purge(yesterday.into()).await?)
+    }
+
+    /// What is done once, before anybody asks.
+    async fn start(&self, location: &Location) -> Result<(), desk::Failure> {
+        if let Location::Sqlite(_) = location {
+            let mut transaction = self.writing().write().await?;
+            idempotency::give_up_all(&mut transaction).await?;
+            transaction.commit().await?;
+        }
+        self.desks.look().await
     }
 
     /// Has an operation written together with those that wait beside it.
@@ -104,13 +184,92 @@ impl Store {
         job: impl FnOnce(Asked<Q, A>) -> Job,
         question: Q,
     ) -> Result<A, StoreError> {
-        timeout(self.timeout, self.writer.ask(job, question))
-            .await
-            .unwrap_or(Err(StoreError::Deadline))
+        self.writer.ask_within(self.timeout, job, question).await
     }
 
     fn writing(&self) -> &Desk {
-        &self.writing
+        &self.desks.writing
+    }
+
+    fn reading(&self) -> &Desk {
+        &self.desks.reading
+    }
+
+    /// Another daemon may have made a later change that was seen already.
+    fn saw(&self, revision: Revision) {
+        self.desks.saw(revision);
+    }
+
+    fn revisions(&self) -> watch::Receiver<Revision> {
+        self.desks.revision.subscribe()
+    }
+
+    const fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    fn instance(&self) -> &str {
+        &self.instance
+    }
+}
+
+impl Desks {
+    async fn probe(&self) -> Result<(), desk::Failure> {
+        let mut transaction = self.writing.write().await?;
+        transaction
+            .query("UPDATE probe SET writes = writes + 1 WHERE id = 1", &[])
+            .await?;
+        transaction.commit().await
+    }
+
+    /// Looks for changes that other daemons have made.
+    async fn look(&self) -> Result<(), desk::Failure> {
+        let mut transaction = self.reading.read().await?;
+        let revision = lifecycle::last(&mut transaction).await?;
+        transaction.rollback().await?;
+        self.saw(revision);
+        Ok(())
+    }
+
+    fn saw(&self, revision: Revision) {
+        self.revision.send_if_modified(|last| {
+            let news = revision > *last;
+            *last = revision.max(*last);
+            news
+        });
+    }
+}
+
+/// Looks for changes and for the store's health, until the store is dropped.
+async fn look(desks: Weak<Desks>) {
+    let mut ticks = tokio::time::interval(LOOK_INTERVAL);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(desks) = desks.upgrade() else { return };
+        // What comes of it is told by the health.
+        drop(desks.look().await);
+        if !desks.writing.is_ready() {
+            drop(desks.probe().await);
+        }
+    }
+}
+
+/// A name for this process that no other has: for people to read, beside a request that is in progress.
+fn instance() -> String {
+    let host = rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned();
+    format!("{host}/{}/{}", std::process::id(), Uuid::new_v4())
+}
+
+impl Timestamp {
+    /// The moment that is so much later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        let milliseconds = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_add(milliseconds))
     }
 }
 
@@ -121,3 +280,6 @@ impl From<SystemTime> for Timestamp {
         Self(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 }
+
+/// Others' changes are to be seen within two seconds.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);

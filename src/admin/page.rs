@@ -8,6 +8,7 @@ use crate::{admin::Shown, key::Custody, pkcs11::Health};
 pub(super) fn page(shown: &Shown) -> Result<String, fmt::Error> {
     let mut page = String::from(HEAD);
     tokens(&mut page, shown)?;
+    partners(&mut page, shown)?;
     facts(&mut page, shown)?;
     calls(&mut page, shown)?;
     page.push_str("<p><a href=\"metrics\">metrics</a> <a href=\"readyz\">readyz</a> <a href=\".well-known/jwks.json\">public keys</a></p>\n");
@@ -62,6 +63,42 @@ fn tokens(page: &mut String, shown: &Shown) -> fmt::Result {
             )?;
         }
     }
+    Ok(())
+}
+
+fn partners(page: &mut String, shown: &Shown) -> fmt::Result {
+    let partners = shown.signer.partners();
+    let not_ready = shown.signer.not_ready();
+    writeln!(
+        page,
+        "<h2>Partners</h2>\n<p>{} schemes</p>",
+        partners.schemes().count()
+    )?;
+    if partners.iter().next().is_none() {
+        return Ok(());
+    }
+    page.push_str("<table><tr><th>partner<th>title<th>schemes<th>keys</tr>\n");
+    for partner in partners.iter() {
+        let schemes: Vec<_> = partner.schemes().map(|(name, _)| name.as_str()).collect();
+        let problems: Vec<_> = not_ready
+            .iter()
+            .filter(|one| one.partner == *partner.name())
+            .map(|one| format!("{} {} ({}): {}", one.scheme, one.role, one.key, one.why))
+            .collect();
+        let (class, keys) = match problems.is_empty() {
+            true => ("good", "ready".to_owned()),
+            false => ("bad", problems.join("; ")),
+        };
+        writeln!(
+            page,
+            "<tr><td>{}<td>{}<td>{}<td class={class}>{}</tr>",
+            Escaped(partner.name().as_str()),
+            Escaped(partner.title()),
+            Escaped(&schemes.join(" ")),
+            Escaped(&keys),
+        )?;
+    }
+    page.push_str("</table>\n");
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use super::{AlgorithmReport, KeyReport, Level, Report, TokenReport, VersionReport};
+use super::{
+    AlgorithmReport, KeyReport, Level, PartnerKeyReport, PartnerReport, Report, TokenReport,
+    VersionReport,
+};
 use crate::{key::Custody, pkcs11::Attributes};
 
 impl fmt::Display for Report {
@@ -10,6 +13,15 @@ impl fmt::Display for Report {
         for token in &self.tokens {
             writeln!(formatter, "{token}")?;
         }
+        if !self.partners.is_empty() {
+            partners(&self.partners, formatter)?;
+        }
+        let built_in = self.schemes - self.schemes_of_files;
+        writeln!(
+            formatter,
+            "SCHEMES: {built_in} built in, {} from files\n",
+            self.schemes_of_files
+        )?;
         for finding in &self.findings {
             writeln!(formatter, "{finding}")?;
         }
@@ -72,6 +84,32 @@ impl fmt::Display for TokenReport {
             .map(|one| [one.label.clone(), one.why.clone()]);
         columns(formatter, ["NOT SERVED", "BECAUSE"], not_served)
     }
+}
+
+fn partners(partners: &[PartnerReport], formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for partner in partners {
+        write!(formatter, "PARTNER {}: {}", partner.name, partner.title)?;
+        writeln!(formatter)?;
+        let row = |key: &PartnerKeyReport| {
+            let state = match key.problem {
+                None => "ready",
+                Some(_) => "NOT READY",
+            };
+            [
+                key.scheme.clone(),
+                key.role.clone(),
+                key.key.clone(),
+                state.to_owned(),
+            ]
+        };
+        columns(
+            formatter,
+            ["SCHEME", "ROLE", "KEY", "STATE"],
+            partner.keys.iter().map(row),
+        )?;
+        writeln!(formatter)?;
+    }
+    Ok(())
 }
 
 impl AlgorithmReport {

@@ -12,6 +12,7 @@ use crate::{
     },
     scheme::Act,
     signer::{Dealing, Named},
+    wire::{PartnerResource, SchemeResource},
 };
 
 use answer::{acknowledgement, explanation, field_text, key_use, texts, timestamp, verification};
@@ -125,7 +126,7 @@ impl PlatformService for Services {
         let asked = request.into_inner();
         let mut dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, asked.values)?;
         if !asked.plaintext.is_empty() {
-            add(&mut dealing, "plaintext", asked.plaintext.into())?;
+            add(&mut dealing, VALUE, asked.plaintext.into())?;
         }
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
@@ -150,7 +151,7 @@ impl PlatformService for Services {
         let call = self.call(&request)?;
         let asked = request.into_inner();
         let mut dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, HashMap::new())?;
-        add(&mut dealing, "ciphertext", asked.ciphertext.into_bytes())?;
+        add(&mut dealing, VALUE, asked.ciphertext.into_bytes())?;
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
             let made = signer.decrypt_field(&call, &dealing).await?;
@@ -263,31 +264,18 @@ fn dealing(
     inputs: HashMap<String, String>,
     values: HashMap<String, String>,
 ) -> Result<Dealing, Status> {
-    let name = partner.strip_prefix("partners/").ok_or_else(|| {
-        invalid(
-            "PARTNER_NAME_INVALID",
-            "`partner` is no resource name; expected partners/PARTNER",
-        )
-    })?;
-    let partner = name
+    let PartnerResource(partner) = partner
         .parse()
         .map_err(|error| invalid("PARTNER_NAME_INVALID", format!("`partner`: {error}")))?;
-    let scheme =
-        match scheme {
-            "" => None,
-            name => {
-                let name = name.strip_prefix("schemes/").ok_or_else(|| {
-                    invalid(
-                        "SCHEME_NAME_INVALID",
-                        "`scheme` is no resource name; expected schemes/SCHEME, or nothing",
-                    )
-                })?;
-                let parsed = name.parse();
-                Some(parsed.map_err(|error| {
-                    invalid("SCHEME_NAME_INVALID", format!("`scheme`: {error}"))
-                })?)
-            }
-        };
+    let scheme = match scheme {
+        "" => None,
+        name => {
+            let SchemeResource(scheme) = name
+                .parse()
+                .map_err(|error| invalid("SCHEME_NAME_INVALID", format!("`scheme`: {error}")))?;
+            Some(scheme)
+        }
+    };
     Ok(Dealing {
         partner,
         scheme,
@@ -311,3 +299,6 @@ fn named(texts: HashMap<String, String>) -> Named {
     let pair = |(name, text): (String, String)| (name, text.into_bytes());
     texts.into_iter().map(pair).collect()
 }
+
+/// The input by which schemes know a single value.
+const VALUE: &str = "value";

@@ -12,6 +12,7 @@ use crate::{
     partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
     signer::{Error, PlatformError, missing_or_wrong},
+    store::{Refusal, StoreError},
     wire::KeyResource,
 };
 
@@ -142,13 +143,6 @@ impl From<Error> for Status {
 
 fn of_platform(error: PlatformError, text: String) -> Status {
     match error {
-        PlatformError::NoSuchPartner(partner) => status(
-            Code::NotFound,
-            "PARTNER_NOT_FOUND",
-            text,
-            [("partner", partner.to_string())],
-        ),
-        PlatformError::Choice(choice) => invalid(choice.reason(), text),
         PlatformError::NoPart { scheme, part } => status(
             Code::InvalidArgument,
             "SCHEME_WITHOUT_PART",
@@ -202,6 +196,53 @@ fn of_platform(error: PlatformError, text: String) -> Status {
             Duration::from_secs(1),
         ),
         PlatformError::NoRandom => internal("the system gave no random bytes"),
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        let (reason, text) = (error.reason(), error.to_string());
+        match error {
+            // Why is for the operator: it names files and hosts.
+            StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Damaged(_) => retry(
+                Code::Unavailable,
+                reason,
+                "the store is not available; its operator finds the cause in the daemon's log"
+                    .to_owned(),
+                Duration::from_secs(1),
+            ),
+            StoreError::Deadline => retry(Code::Unavailable, reason, text, Duration::from_secs(1)),
+            StoreError::Busy(_) => retry(
+                Code::ResourceExhausted,
+                reason,
+                text,
+                Duration::from_millis(100),
+            ),
+            StoreError::ReplayMemoryFull { partner, .. } => status(
+                Code::ResourceExhausted,
+                reason,
+                text,
+                [("partner", partner)],
+            ),
+            StoreError::ClaimLost => retry(Code::Aborted, reason, text, SOON),
+            StoreError::AnswerTooLarge { .. } => invalid(reason, text),
+            StoreError::RevisionConflict { key, .. } => {
+                status(Code::Aborted, reason, text, [("key", key.to_string())])
+            }
+            StoreError::NoSuchProposal(_) => status(Code::NotFound, reason, text, []),
+            StoreError::Proposal { refusal, .. } => {
+                let code = match refusal {
+                    Refusal::OwnAuthor | Refusal::NotItsAuthor => Code::PermissionDenied,
+                    Refusal::ApprovedBefore => Code::AlreadyExists,
+                    Refusal::Expired
+                    | Refusal::Withdrawn
+                    | Refusal::Executed
+                    | Refusal::Unapproved { .. }
+                    | Refusal::NotExecuting => Code::FailedPrecondition,
+                };
+                status(code, reason, text, [])
+            }
+        }
     }
 }
 

@@ -33,8 +33,12 @@ pub enum InvalidKeyText {
     Key(#[from] InvalidPublicKey),
 }
 
-/// The key in the text.
-pub(super) fn parse(text: &[u8]) -> Result<PublicKey, InvalidKeyText> {
+/// The key in the text: PEM of a public key or a certificate, base64 of SubjectPublicKeyInfo, or a JWK.
+///
+/// # Errors
+///
+/// [`InvalidKeyText`].
+pub fn public_key_of(text: &[u8]) -> Result<PublicKey, InvalidKeyText> {
     if text.len() > MAX_TEXT {
         return Err(InvalidKeyText::Form);
     }

@@ -12,7 +12,7 @@ use crate::{
         RoleKey, TokenKey,
         fault::{MAX_LIFETIME, MAX_PUBLIC_KEYS, MAX_WINDOW},
         file::{self, KeyEntry, PublicKeyEntry, SchemeEntry},
-        public_key,
+        public_key_of,
     },
     scheme::{Act, KeyRole, Scheme, SchemeName},
 };
@@ -200,7 +200,7 @@ impl Place<'_> {
                 (None, Some(text)) => text.clone().into_bytes(),
                 (Some(_), Some(_)) | (None, None) => return Err(at(Fault::WhichPublicKey)),
             };
-            let key = public_key::parse(&text).map_err(|why| at(Fault::PublicKey(why)))?;
+            let key = public_key_of(&text).map_err(|why| at(Fault::PublicKey(why)))?;
             if !self.declared.algorithm.fits(key.key_type()) {
                 return Err(at(Fault::KeyType {
                     scheme: self.scheme.clone(),

@@ -46,9 +46,9 @@ impl Signed<'_> {
             // Families give only what is signed.
             Source::Parameter(_) => true,
             _ if self.family.is_some() => {
-                let least = self.family.map_or_else(Vec::new, family::Verifying::covers);
-                let traced = self.traced(source, Expression::sources);
-                traced.into_iter().all(|one| match one {
+                let least = self.family.map_or_else(Vec::new, |one| one.covers(sources));
+                let wanted = self.traced(source, Expression::sources);
+                wanted.into_iter().all(|one| match one {
                     Source::Constant(_) | Source::Input(_) | Source::Parameter(_) => true,
                     one => least.iter().any(|whole| one.is_part_of(whole)),
                 })
@@ -112,4 +112,4 @@ impl Signed<'_> {
 }
 
 /// All sources of an expression, or those of which nothing is left out.
-type SourcesOf = for<'e> fn(&'e Expression) -> Vec<&'e Source>;
+pub(super) type SourcesOf = for<'e> fn(&'e Expression) -> Vec<&'e Source>;

@@ -265,16 +265,20 @@ impl Function {
 }
 
 fn unknown(item: &Item<'_>, name: &str) -> SchemeError {
-    let lists = [text_functions(), split_functions(), change_functions()];
-    let names = lists.iter().flatten().map(|(name, _)| *name);
-    let names: Vec<_> = names.chain(MAP_TO_BYTES_AND_WITH_ARGUMENTS).collect();
     item.refuse(
         "UNKNOWN_FUNCTION",
         format!(
             "unknown function {name:?}; expected one of {}",
-            names.join(" ")
+            names().join(" ")
         ),
     )
+}
+
+/// What each function is called.
+pub(super) fn names() -> Vec<&'static str> {
+    let lists = [text_functions(), split_functions(), change_functions()];
+    let names = lists.iter().flatten().map(|(name, _)| *name);
+    names.chain(MAP_TO_BYTES_AND_WITH_ARGUMENTS).collect()
 }
 
 /// bytes -> bytes, without arguments.

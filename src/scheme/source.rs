@@ -293,7 +293,7 @@ fn key_facts() -> String {
         .to_owned()
 }
 
-const SOURCES: &str = "method path query target scheme authority status body decrypted signature \
+pub(super) const SOURCES: &str = "method path query target scheme authority status body decrypted signature \
     encrypted encrypted-body opened \
     header.NAME query.NAME form.NAME json.PATH raw-json.PATH decrypted-json.PATH constant.NAME \
     input.NAME value.NAME parameter.NAME secret.ROLE key.ROLE.FACT";

@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fs, path::Path};
 use proptest::prelude::*;
 
 mod keys;
+mod reference;
 
 use crate::scheme::{Bindings, Message, Outcome, Refusal, Scheme, Signed, UnixMilliseconds};
 
@@ -384,7 +385,7 @@ proptest! {
         names.sort();
         let scheme = Scheme::read(&fs::read_to_string(&names[name % names.len()]).unwrap()).unwrap_or_else(|_| panic!()).0;
         let mut headers = Vec::new();
-        for name in ["Authorization", "X-SIGNATURE", "X-TIMESTAMP", "Signature", "Stripe-Signature", "webhook-signature"] {
+        for name in ["Authorization", "X-SIGNATURE", "X-TIMESTAMP", "Signature", "Stripe-Signature", "webhook-signature", "Signature-Input", "x-jws-signature", "Tl-Signature", "Digest"] {
             headers.push((Cow::Borrowed(name), Cow::Borrowed(header.as_slice())));
         }
         let message = Message {

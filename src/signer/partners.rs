@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     algorithm::{Algorithm, Purpose},
-    key::KeyName,
+    key::{Custody, KeyName},
     partner::{Assignment, Partner, PartnerName, Partners, RoleKey},
     policy::{Operation, Partnership, Permit},
     scheme::{Act, SchemeName},
@@ -25,6 +25,8 @@ pub struct NotReady {
     pub role: String,
     /// Which key.
     pub key: KeyName,
+    /// Whether no token has it; else it is there, and is another than it must be.
+    pub missing: bool,
     /// What is wrong, and what to do.
     pub why: String,
 }
@@ -118,51 +120,80 @@ impl Signer {
         let declared = scheme.keys().find(|(name, _)| *name == role);
         let wanted = match (declared, assignment.key(role)) {
             (Some((_, declared)), Some(RoleKey::Token(key))) => {
-                Some((&key.name, Some(declared.algorithm)))
+                let readable = scheme.secret_in_message() && declared.secret_encoding.is_some();
+                Some((&key.name, Some(declared.algorithm), readable))
             }
             (Some(_), Some(RoleKey::Public(_)) | None) => None,
             (None, _) if role == ACCESS_TOKENS => {
-                assignment.access_tokens().map(|tokens| (&tokens.key, None))
+                let tokens = assignment.access_tokens();
+                tokens.map(|tokens| (&tokens.key, None, false))
             }
             (None, _) => None,
         };
-        let Some((key, algorithm)) = wanted else {
+        let Some((key, algorithm, readable)) = wanted else {
             return Ok(());
         };
-        self.can_play(key, algorithm).map_err(|why| NotReady {
-            partner: partner.name().clone(),
-            scheme: assignment.name().clone(),
-            role: role.to_owned(),
-            key: key.clone(),
-            why,
-        })
+        self.can_play(key, algorithm, readable)
+            .map_err(|(missing, why)| NotReady {
+                partner: partner.name().clone(),
+                scheme: assignment.name().clone(),
+                role: role.to_owned(),
+                key: key.clone(),
+                missing,
+                why,
+            })
     }
 
-    /// Without an algorithm: any key that makes a MAC.
-    fn can_play(&self, name: &KeyName, algorithm: Option<Algorithm>) -> Result<(), String> {
+    /// Every key of every partner that can't play its part.
+    pub fn not_ready(&self) -> Vec<NotReady> {
+        let mut not_ready = Vec::new();
+        for partner in self.partners().iter() {
+            for (_, assignment) in partner.schemes() {
+                let roles = assignment.keys().keys().map(String::as_str);
+                for role in roles.chain([ACCESS_TOKENS]) {
+                    not_ready.extend(self.readiness(partner, assignment, role).err());
+                }
+            }
+        }
+        not_ready
+    }
+
+    /// Without an algorithm: any key that makes a MAC. `readable`: a secret that is a part of messages.
+    fn can_play(
+        &self,
+        name: &KeyName,
+        algorithm: Option<Algorithm>,
+        readable: bool,
+    ) -> Result<(), (bool, String)> {
         let found = match self.find(name) {
             Ok(found) => found,
             Err(Error::NoSuchKey(_)) => {
-                return Err("no token has it; make it, or import the secret".to_owned());
+                let text = "no token has it; make it, or import the secret";
+                return Err((true, text.to_owned()));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err((false, error.to_string())),
         };
         let usage = &found.key.usage;
         let Some(algorithm) = algorithm else {
             return match usage.purpose() {
                 Purpose::Mac => Ok(()),
-                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => {
-                    Err(format!(
+                Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => Err((
+                    false,
+                    format!(
                         "it is for {}; access tokens take a key that makes MACs, such as one for HS256",
                         usage.purpose()
-                    ))
-                }
+                    ),
+                )),
             };
         };
+        if usage.allows(algorithm) && readable && found.key.custody != Custody::WorkerReadable {
+            let why = "the scheme puts the secret itself into messages, so its custody must be worker-readable; import it so under another name, as `chancery partners secret set` does";
+            return Err((false, why.to_owned()));
+        }
         if usage.allows(algorithm) {
             return Ok(());
         }
-        Err(if !algorithm.fits(usage.key_type()) {
+        let why = if !algorithm.fits(usage.key_type()) {
             format!(
                 "it is of type {}, which can't be used with {algorithm}; name another key",
                 usage.key_type()
@@ -175,6 +206,7 @@ impl Signer {
             )
         } else {
             format!("its record does not allow {algorithm}; make a key that may be used with it")
-        })
+        };
+        Err((false, why))
     }
 }

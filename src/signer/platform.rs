@@ -87,36 +87,16 @@ impl Signer {
         act: Act,
         operation: Operation,
     ) -> Result<Admitted, Error> {
-        let partners = self.partners.load();
-        let partner = partners.partner(&dealing.partner);
-        let choice = partner.map(|partner| {
-            let chosen = partner.choose(dealing.scheme.as_ref(), act);
-            chosen.map(|assignment| assignment.name().clone())
-        });
-        let policy = self.policy.load();
-        let named = dealing.scheme.as_ref();
-        let permit = match named.or(choice.as_ref().and_then(|choice| choice.as_ref().ok())) {
-            Some(scheme) => Some(self.authorized(policy.authorize_partner(
-                &call.identity,
-                &dealing.partner,
-                scheme,
-                operation,
-            ))?),
-            // Whoever may do this by no scheme does not learn whether there is such a partner.
-            None => {
-                let sight = policy.authorize_sight(&call.identity, &dealing.partner, operation);
-                drop(self.authorized(sight)?);
-                None
-            }
-        };
-        let (Some(partner), Some(choice)) = (partner, choice) else {
-            return Err(PlatformError::NoSuchPartner(dealing.partner.clone()).into());
-        };
-        let scheme = choice.map_err(PlatformError::Choice)?;
-        let permit = permit.expect("a scheme that is chosen was asked for");
+        let (partner, permit) = self.partnership(
+            call,
+            &dealing.partner,
+            dealing.scheme.as_ref(),
+            act,
+            operation,
+        )?;
         let admitted = Admitted {
-            partner: Arc::clone(partner),
-            scheme,
+            partner,
+            scheme: permit.scheme().clone(),
             permit,
         };
         admitted.check_inputs(&dealing.inputs)?;

@@ -83,6 +83,15 @@ pub struct ReplayConfig {
     pub max_entries_per_partner: u64,
 }
 
+/// `[idempotency]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdempotencyConfig {
+    /// For how long a request id gets the answer that was given to it.
+    #[serde(default = "day", deserialize_with = "positive")]
+    pub retention_seconds: u64,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
@@ -163,6 +172,14 @@ impl Default for ReplayConfig {
     fn default() -> Self {
         Self {
             max_entries_per_partner: million(),
+        }
+    }
+}
+
+impl Default for IdempotencyConfig {
+    fn default() -> Self {
+        Self {
+            retention_seconds: day(),
         }
     }
 }
@@ -283,6 +300,9 @@ const fn postgres_port() -> u16 {
 }
 const fn million() -> u64 {
     1_000_000
+}
+const fn day() -> u64 {
+    86_400
 }
 const fn default_queue() -> u64 {
     4096

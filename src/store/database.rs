@@ -279,6 +279,30 @@ impl Row {
         }
     }
 
+    /// A column that is a number or nothing.
+    pub(super) fn integer_if_any(&self, column: usize) -> Result<Option<i64>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    /// A column that is a text or nothing.
+    pub(super) fn text_if_any(&self, column: usize) -> Result<Option<String>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    /// A column that is bytes or nothing.
+    pub(super) fn bytes_if_any(&self, column: usize) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
     /// A column that is bytes.
     pub(super) fn bytes(&self, column: usize) -> Result<Vec<u8>, sqlx::Error> {
         match self {

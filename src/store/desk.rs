@@ -64,7 +64,6 @@ impl Desk {
         self.begin(true).await
     }
 
-    #[allow(dead_code, reason = "the life cycle reads")]
     /// The same for one that reads only, and sees one state of everything.
     pub(super) async fn read(&self) -> Result<Transaction<'_>, Failure> {
         self.begin(false).await
@@ -99,6 +98,11 @@ impl Desk {
         }
     }
 
+    /// Whether the last transaction went well.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.health.borrow() == Health::Ready
+    }
+
     fn failed(&self, failure: Failure) -> Failure {
         if !failure.is_contention() {
             let error = StoreError::from(&failure);
@@ -118,6 +122,11 @@ impl Transaction<'_> {
         within(self.deadline, database(self.connection.query(sql, values)))
             .await
             .map_err(|failure| self.desk.failed(failure))
+    }
+
+    /// Whether others may write at the same time: then rows are locked one by one.
+    pub(super) const fn locks_rows(&self) -> bool {
+        matches!(self.connection, Connection::Postgres(_))
     }
 
     /// Makes all of it last. It is on disk when this returns.

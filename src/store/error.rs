@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use sqlx::migrate::MigrateError;
+use uuid::Uuid;
 
-use super::config::PasswordError;
+use super::{config::PasswordError, lifecycle::Revision};
+use crate::key::KeyName;
 
 /// Why an operation was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +36,74 @@ pub enum StoreError {
         /// `[replay] max_entries_per_partner`.
         limit: u64,
     },
+    /// Another attempt at the same request has taken over, or has answered.
+    #[error("another attempt has taken this request over; ask again for its answer")]
+    ClaimLost,
+    /// An answer that is too long to be kept.
+    #[error("an answer of {bytes} bytes can't be kept for its request id; the most is {limit}")]
+    AnswerTooLarge {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// Somebody else has changed it meanwhile.
+    #[error(
+        "key {key} was changed meanwhile: expected revision {expected}, found {found}; read it again"
+    )]
+    RevisionConflict {
+        /// Which key.
+        key: KeyName,
+        /// The revision that the change was made for; 0 if nothing was known of the key.
+        expected: Revision,
+        /// The revision that is there; 0 if nothing is known of the key.
+        found: Revision,
+    },
+    /// There is no such proposal.
+    #[error("there is no proposal {0}")]
+    NoSuchProposal(Uuid),
+    /// The proposal does not stand open any more, or not yet.
+    #[error("proposal {id} {refusal}")]
+    Proposal {
+        /// Which.
+        id: Uuid,
+        /// What is in the way.
+        refusal: Refusal,
+    },
+}
+
+/// Why a proposal is not approved, withdrawn or executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Its time is over.
+    #[error("has expired; propose it again")]
+    Expired,
+    /// Its author has taken it back.
+    #[error("was withdrawn by its author")]
+    Withdrawn,
+    /// It is done.
+    #[error("was executed already; it is executed once")]
+    Executed,
+    /// An author approves.
+    #[error("can't be approved by its own author; expected another approver")]
+    OwnAuthor,
+    /// Somebody approves twice.
+    #[error("was approved by the same approver before; expected another approver")]
+    ApprovedBefore,
+    /// Somebody else withdraws it.
+    #[error("can be withdrawn by its author only")]
+    NotItsAuthor,
+    /// Too few have approved.
+    #[error("has {given} of {required} approvals")]
+    Unapproved {
+        /// How many have.
+        given: u32,
+        /// How many must.
+        required: u32,
+    },
+    /// Somebody else executes it, or nobody has.
+    #[error("is not being executed, or its outcome is known")]
+    NotExecuting,
 }
 
 /// Why a store was not opened.
@@ -94,6 +164,20 @@ impl StoreError {
             Self::Full(_) => "STORE_FULL",
             Self::Damaged(_) => "STORE_DAMAGED",
             Self::ReplayMemoryFull { .. } => "REPLAY_MEMORY_FULL",
+            Self::ClaimLost => "REQUEST_TAKEN_OVER",
+            Self::AnswerTooLarge { .. } => "ANSWER_TOO_LARGE",
+            Self::RevisionConflict { .. } => "REVISION_CONFLICT",
+            Self::NoSuchProposal(_) => "PROPOSAL_NOT_FOUND",
+            Self::Proposal { refusal, .. } => match refusal {
+                Refusal::Expired => "PROPOSAL_EXPIRED",
+                Refusal::Withdrawn => "PROPOSAL_WITHDRAWN",
+                Refusal::Executed => "PROPOSAL_EXECUTED",
+                Refusal::OwnAuthor => "PROPOSAL_OWN_AUTHOR",
+                Refusal::ApprovedBefore => "PROPOSAL_APPROVED_BEFORE",
+                Refusal::NotItsAuthor => "PROPOSAL_NOT_ITS_AUTHOR",
+                Refusal::Unapproved { .. } => "PROPOSAL_UNAPPROVED",
+                Refusal::NotExecuting => "PROPOSAL_NOT_EXECUTING",
+            },
         }
     }
 
@@ -101,7 +185,13 @@ impl StoreError {
     pub const fn is_failure(&self) -> bool {
         match self {
             Self::Unavailable(_) | Self::Deadline | Self::Full(_) | Self::Damaged(_) => true,
-            Self::Busy(_) | Self::ReplayMemoryFull { .. } => false,
+            Self::Busy(_)
+            | Self::ReplayMemoryFull { .. }
+            | Self::ClaimLost
+            | Self::AnswerTooLarge { .. }
+            | Self::RevisionConflict { .. }
+            | Self::NoSuchProposal(_)
+            | Self::Proposal { .. } => false,
         }
     }
 }

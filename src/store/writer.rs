@@ -3,13 +3,20 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use super::{
+    Desks,
     desk::{Desk, Failure, Transaction},
     error::StoreError,
+    idempotency::{self, Begin, Complete, Found},
+    quota::{self, Add},
     replay::{self, Remember, Seen},
 };
 
@@ -24,6 +31,12 @@ pub(super) struct Writer {
 pub(super) enum Job {
     /// Remember a callback.
     Remember(Asked<Remember, Seen>),
+    /// Begin a request.
+    Begin(Asked<Begin, Found>),
+    /// End a claim.
+    Complete(Asked<Complete, ()>),
+    /// Count.
+    Add(Asked<Add, u64>),
 }
 
 /// What is asked, and where the answer goes.
@@ -32,17 +45,20 @@ pub(super) struct Asked<Q, A> {
     answer: oneshot::Sender<Result<A, StoreError>>,
 }
 
-/// What one transaction answers. No two questions of it are about the same row.
+/// What one transaction answers.
 #[derive(Default)]
 struct Batch {
     remember: Vec<Asked<Remember, Seen>>,
+    complete: Vec<Asked<Complete, ()>>,
+    begin: Vec<Asked<Begin, Found>>,
+    add: Vec<Asked<Add, u64>>,
 }
 
 impl Writer {
     /// Starts the task that writes; it ends when the last writer is dropped.
-    pub(super) fn start(desk: Arc<Desk>, queue: usize, limits: Limits) -> Self {
+    pub(super) fn start(desks: Arc<Desks>, queue: usize, limits: Limits) -> Self {
         let (jobs, inbox) = mpsc::channel(queue);
-        tokio::spawn(write(desk, inbox, limits));
+        tokio::spawn(write(desks, inbox, limits));
         Self { jobs, queue }
     }
 
@@ -61,6 +77,25 @@ impl Writer {
             })?;
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
+
+    /// The same, for no longer than this.
+    pub(super) async fn ask_within<Q, A>(
+        &self,
+        limit: Duration,
+        job: impl FnOnce(Asked<Q, A>) -> Job,
+        question: Q,
+    ) -> Result<A, StoreError> {
+        timeout(limit, self.ask(job, question))
+            .await
+            .unwrap_or(Err(StoreError::Deadline))
+    }
+
+    /// Hands in what nobody waits for.
+    pub(super) fn tell<Q, A>(&self, job: impl FnOnce(Asked<Q, A>) -> Job, question: Q) {
+        let (answer, _) = oneshot::channel();
+        // Best effort is what was promised.
+        drop(self.jobs.try_send(job(Asked { question, answer })));
+    }
 }
 
 /// What the operations are held to.
@@ -70,7 +105,7 @@ pub(super) struct Limits {
     pub(super) replay: u64,
 }
 
-async fn write(desk: Arc<Desk>, mut inbox: mpsc::Receiver<Job>, limits: Limits) {
+async fn write(desks: Arc<Desks>, mut inbox: mpsc::Receiver<Job>, limits: Limits) {
     let mut waiting = VecDeque::new();
     let mut arrived = Vec::new();
     loop {
@@ -83,30 +118,45 @@ async fn write(desk: Arc<Desk>, mut inbox: mpsc::Receiver<Job>, limits: Limits) 
             arrived.push(job);
         }
         waiting.extend(arrived.drain(..));
-        Batch::take(&mut waiting).run(&desk, limits).await;
+        Batch::take(&mut waiting).run(&desks.writing, limits).await;
     }
 }
 
 impl Batch {
-    /// Takes what may go together. A second question about the same row is for the next transaction, which knows
+    /// Takes what may go together. A second question about the same callback is for the next transaction, which knows
     /// what came of the first.
     fn take(waiting: &mut VecDeque<Job>) -> Self {
         let mut batch = Self::default();
-        let mut remembered = HashSet::new();
+        let (mut remembered, mut begun) = (HashSet::new(), HashSet::new());
         for job in std::mem::take(waiting) {
             match job {
-                // Who asked has gone.
-                Job::Remember(asked) if asked.answer.is_closed() => {}
+                // Who asked has gone, and nothing has been done yet.
+                Job::Remember(Asked { answer, .. }) if answer.is_closed() => {}
+                Job::Begin(Asked { answer, .. }) if answer.is_closed() => {}
+                Job::Add(Asked { answer, .. }) if answer.is_closed() => {}
                 Job::Remember(asked) if remembered.insert(asked.question.id.clone()) => {
                     batch.remember.push(asked);
                 }
-                job @ Job::Remember(_) => waiting.push_back(job),
+                Job::Begin(asked) => {
+                    begun.insert(asked.question.id_hash);
+                    batch.begin.push(asked);
+                }
+                // It may undo what was begun in the same breath.
+                Job::Complete(asked) if !begun.contains(&asked.question.id_hash) => {
+                    batch.complete.push(asked);
+                }
+                Job::Add(asked) => batch.add.push(asked),
+                job @ (Job::Remember(_) | Job::Complete(_)) => {
+                    waiting.push_back(job);
+                }
             }
         }
         // All daemons take rows in the same order, so that none waits for one that waits for it.
         batch
             .remember
             .sort_by(|a, b| a.question.id.cmp(&b.question.id));
+        batch.begin.sort_by_key(|asked| asked.question.id_hash);
+        batch.complete.sort_by_key(|asked| asked.question.id_hash);
         batch
     }
 
@@ -120,10 +170,18 @@ impl Batch {
             }
         };
         match answers {
-            Ok(answers) => answer(self.remember, answers.remember),
+            Ok(answers) => {
+                answer(self.remember, answers.remember);
+                answer(self.complete, answers.complete);
+                answer(self.begin, answers.begin);
+                answer(self.add, answers.add);
+            }
             Err(failure) => {
                 let error = StoreError::from(failure);
                 refuse(self.remember, &error);
+                refuse(self.complete, &error);
+                refuse(self.begin, &error);
+                refuse(self.add, &error);
             }
         }
     }
@@ -140,15 +198,30 @@ impl Batch {
         transaction: &mut Transaction<'_>,
         limits: Limits,
     ) -> Result<Answers, Failure> {
-        let questions: Vec<_> = self.remember.iter().map(|asked| &asked.question).collect();
+        let (complete, begin) = (questions(&self.complete), questions(&self.begin));
         Ok(Answers {
-            remember: replay::remember(transaction, &questions, limits.replay).await?,
+            remember: replay::remember(transaction, &questions(&self.remember), limits.replay)
+                .await?,
+            // What ends before what begins: an attempt that was given up makes room for the next.
+            complete: {
+                idempotency::lock(transaction, &complete, &begin).await?;
+                idempotency::complete(transaction, &complete).await?
+            },
+            begin: idempotency::begin(transaction, &begin).await?,
+            add: quota::add(transaction, &questions(&self.add)).await?,
         })
     }
 }
 
 struct Answers {
     remember: Vec<Result<Seen, StoreError>>,
+    complete: Vec<Result<(), StoreError>>,
+    begin: Vec<Result<Found, StoreError>>,
+    add: Vec<Result<u64, StoreError>>,
+}
+
+fn questions<Q, A>(asked: &[Asked<Q, A>]) -> Vec<&Q> {
+    asked.iter().map(|asked| &asked.question).collect()
 }
 
 fn answer<Q, A>(asked: Vec<Asked<Q, A>>, answers: Vec<Result<A, StoreError>>) {

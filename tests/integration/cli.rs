@@ -274,18 +274,23 @@ async fn exit_codes_tell_what_went_wrong() {
 }
 
 /// The command, as one identity.
-struct Cli {
+pub struct Cli {
     environment: Vec<(&'static str, String)>,
 }
 
-struct Ended {
-    code: i32,
-    output: Vec<u8>,
-    error: String,
+/// What it did.
+pub struct Ended {
+    /// Its exit status.
+    pub code: i32,
+    /// Its standard output.
+    pub output: Vec<u8>,
+    /// Its standard error.
+    pub error: String,
 }
 
 impl Cli {
-    fn new(daemon: &Daemon, name: &str) -> Self {
+    /// For this daemon, with a certificate of this name.
+    pub fn new(daemon: &Daemon, name: &str) -> Self {
         let config = daemon.client_config(&daemon.certificate(name));
         let path = |path: &Path| path.display().to_string();
         Self {
@@ -303,7 +308,8 @@ impl Cli {
         self
     }
 
-    fn run(&self, arguments: &[&str], input: &[u8]) -> Ended {
+    /// Runs it with this input.
+    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Ended {
         let mut child = Command::new(env!("CARGO_BIN_EXE_chancery"))
             .args(arguments)
             .env_clear()
@@ -324,15 +330,17 @@ impl Cli {
         }
     }
 
+    /// Runs it; it must do well.
     #[track_caller]
-    fn ok(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    pub fn ok(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         let ended = self.run(arguments, input);
         assert_eq!(ended.code, 0, "{arguments:?}: {}", ended.error);
         ended.output
     }
 
+    /// Runs it with `--json`; it must do well.
     #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         let output = self.ok(&[arguments, &["--json"]].concat(), b"");
         serde_json::from_slice(&output).expect("JSON")
     }

@@ -61,7 +61,7 @@ fn what_the_full_configuration_calls_a_default_is_one() {
                 .unwrap()
                 .to_owned();
         }
-        format!("{store:?} {:?}", config.replay)
+        format!("{store:?} {:?} {:?}", config.replay, config.idempotency)
     };
     assert_eq!(stored(&explicit), stored(&implicit));
     assert_eq!(implicit.log.filter, None);
@@ -84,6 +84,7 @@ fn the_full_configuration_has_every_option() {
         "[log]",
         "[store]",
         "[replay]",
+        "[idempotency]",
         "[[tokens]]",
         "[[keys]]",
         "[platforms]",

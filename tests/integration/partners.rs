@@ -10,6 +10,8 @@ use chancery::{
     partner::{Partners, RoleKey},
 };
 
+mod served;
+
 #[test]
 fn the_shipped_partners_load() {
     let partners = load(&root().join("config/partners")).unwrap();

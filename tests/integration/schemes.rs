@@ -121,6 +121,35 @@ fn the_scheme_that_the_documentation_writes_passes() {
     assert!(table.contains("published"), "{table}");
 }
 
+/// The refusals of unknown names tell all that there are.
+#[test]
+fn the_documentation_has_the_whole_language() {
+    let page = fs::read_to_string(root().join("docs/writing-a-scheme.md")).unwrap();
+    let (_, language) = page.split_once("## What the language has").unwrap();
+    for file in ["bad-unknown-function.toml", "bad-unknown-source.toml"] {
+        let path = root().join("tests/testdata/schemes").join(file);
+        let text = fs::read_to_string(path).unwrap();
+        let (_, names) = text
+            .lines()
+            .next()
+            .unwrap()
+            .split_once("expected one of ")
+            .unwrap();
+        for name in names
+            .split([' ', ',', '{', '}'])
+            .filter(|name| !name.is_empty())
+        {
+            let is_part = |byte: char| byte.is_ascii_alphanumeric() || byte == '-';
+            let mut words = language.split(|byte| !is_part(byte));
+            let first = name.split('.').next().unwrap();
+            assert!(
+                words.any(|word| word == first),
+                "{name} is not in the documentation"
+            );
+        }
+    }
+}
+
 /// `WRITE_DOCS=1 cargo test --test integration schemes` writes it anew.
 #[test]
 fn the_list_of_platforms_is_that_of_the_files() {

@@ -1,5 +1,11 @@
 //! The store: what it promises, on SQLite and on PostgreSQL alike.
 
+mod idempotency;
+mod killed;
+mod lifecycle;
 mod place;
+mod postgres;
+mod proposals;
+mod quota;
 mod replay;
 mod sqlite;

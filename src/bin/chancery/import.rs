@@ -6,7 +6,7 @@ use clap::Args;
 
 use chancery::{
     algorithm::{AesSize, Algorithm, ContentEncryption, Hash, KeyType},
-    client::Client,
+    client::{Client, Code},
     key::{Custody, ImportMethod, KeyName, PublicKey, Usage},
     proto::v1::{
         GetImportWrappingKeyRequest, GetKeyRequest, ImportKeyRequest, ImportKeyVersionRequest,
@@ -67,7 +67,9 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let material = Material::read(session.streams, self.file.as_deref(), self.encoding)?;
-        let client = session.client()?;
+        // The token may have to make its wrapping key first, which takes some of them many seconds.
+        let seconds = session.global.timeout.unwrap_or(TIMEOUT_SECONDS);
+        let client = session.client_with(Some(seconds))?;
         let imported = if self.new_version {
             self.next_version(&client, material).await?
         } else {
@@ -144,6 +146,51 @@ impl Import {
             .import_key_version(client.request(request))
             .await?;
         Ok(response.into_inner().key)
+    }
+}
+
+/// A secret that is to be brought in, whatever is there already.
+pub(crate) struct Wanted {
+    pub(crate) key: KeyName,
+    pub(crate) algorithms: Vec<Algorithm>,
+    pub(crate) custody: Custody,
+    pub(crate) token: String,
+}
+
+/// Brings a secret in: as a new key, or as the next version of the one that is there.
+pub(crate) async fn secret(
+    client: &Client,
+    wanted: Wanted,
+    material: Material,
+) -> Result<Option<chancery::proto::v1::Key>, Trouble> {
+    let request = GetKeyRequest {
+        name: KeyResource::from(wanted.key.clone()).to_string(),
+    };
+    let there = match client.keys().get_key(client.request(request)).await {
+        Ok(there) => there.into_inner().key,
+        Err(status) if status.code() == Code::NotFound => None,
+        Err(status) => return Err(status.into()),
+    };
+    let import = Import {
+        key: wanted.key,
+        file: None,
+        encoding: None,
+        algorithm: wanted.algorithms,
+        enc: Vec::new(),
+        allow_compression: false,
+        worker_readable: wanted.custody == Custody::WorkerReadable,
+        token: Some(wanted.token).filter(|token| !token.is_empty()),
+        new_version: there.is_some(),
+    };
+    match there {
+        None => import.first_version(client, material).await,
+        Some(there) if wire::custody_from_proto(there.custody) == Some(wanted.custody) => {
+            import.next_version(client, material).await
+        }
+        Some(there) => Err(Trouble::Usage(format!(
+            "{} is there already, and its custody is not {}, which the partner's schemes need; name another key in the partner's file",
+            there.name, wanted.custody
+        ))),
     }
 }
 
@@ -232,3 +279,5 @@ fn from_pem(pem: &str) -> Result<PublicKey, Trouble> {
         .and_then(|(_, document)| PublicKey::from_spki(document.as_bytes()).ok())
         .ok_or_else(|| Trouble::Usage("the daemon's wrapping key can't be read".into()))
 }
+
+const TIMEOUT_SECONDS: u64 = 60;

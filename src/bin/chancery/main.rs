@@ -28,6 +28,7 @@ mod jws;
 mod keys;
 mod message;
 mod output;
+mod partners;
 mod platform;
 mod policy;
 mod random;
@@ -124,10 +125,13 @@ enum Command {
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// List partners, show whether their keys are ready, fetch their public keys
+    #[command(subcommand)]
+    Partners(partners::Partners),
     /// Examine an audit log, prove its records, without a daemon
     #[command(subcommand)]
     Audit(audit::AuditCommand),
-    /// Test and try scheme files, the signing rules of platforms, without a daemon
+    /// List, show, test and try schemes, the signing rules of platforms
     #[command(subcommand)]
     Schemes(schemes::SchemesCommand),
     Health(health::Health),
@@ -186,8 +190,9 @@ impl Session<'_> {
             Command::Callback(callback) => callback.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
             Command::Policy(policy) => policy.run(self),
+            Command::Schemes(schemes) => schemes.run(self).await,
+            Command::Partners(partners) => partners.run(self).await,
             Command::Audit(audit) => audit.run(self).await,
-            Command::Schemes(schemes) => schemes.run(self),
             Command::Health(health) => health.run(self).await,
         }
     }

@@ -17,11 +17,14 @@ use chancery::scheme::{Bindings, KeyFacts, Message, Refusal, Scheme, Step, UnixM
 use crate::{Session, trouble::Trouble};
 
 mod curl;
+mod known;
 mod new;
 mod shell;
 
 #[derive(Subcommand)]
 pub(crate) enum SchemesCommand {
+    List(known::List),
+    Show(known::Show),
     New(new::New),
     Test(Test),
     Explain(Explain),
@@ -95,8 +98,10 @@ struct Request {
 }
 
 impl SchemesCommand {
-    pub(crate) fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         match self {
+            Self::List(list) => list.run(session).await,
+            Self::Show(show) => show.run(session).await,
             Self::New(new) => new.run(session),
             Self::Test(test) => test.run(session),
             Self::Explain(explain) => explain.run(session),

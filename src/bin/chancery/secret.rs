@@ -87,6 +87,25 @@ impl Material {
         material.map_err(usage)
     }
 
+    /// Reads a secret, of which `decode` makes the bytes from its text; one line end behind it is left out.
+    pub(crate) fn read_text(
+        streams: &mut Streams,
+        path: Option<&Path>,
+        decode: impl FnOnce(&str) -> Result<Vec<u8>, String>,
+    ) -> Result<Self, Trouble> {
+        let text = Self::read(streams, path, Some(Encoding::Utf8))?;
+        let usage = |why: String| Trouble::Usage(format!("the secret: {why}"));
+        let text = str::from_utf8(&text.bytes).map_err(|_| usage("expected text".to_owned()))?;
+        let bytes = Zeroizing::new(decode(text).map_err(usage)?);
+        if bytes.len() > MAX_SECRET {
+            return Err(usage(format!("expected at most {MAX_SECRET} bytes")));
+        }
+        Ok(Self {
+            bytes,
+            public: None,
+        })
+    }
+
     /// How many bytes a secret has.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()

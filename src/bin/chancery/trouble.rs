@@ -43,6 +43,8 @@ pub(crate) enum Trouble {
     Policy { path: PathBuf, why: String },
     /// A scheme file, or a message that it is applied to, is wrong.
     Scheme(String),
+    /// Something of another server that can't be fetched, or must not be taken.
+    Fetch(String),
     /// An audit log, a checkpoint or a proof is not good, or can't be read.
     Audit(String),
     /// A policy would deny. It was said already.
@@ -56,6 +58,7 @@ impl Trouble {
             Self::File { .. }
             | Self::Policy { .. }
             | Self::Scheme(_)
+            | Self::Fetch(_)
             | Self::Audit(_)
             | Self::NotValid => Exit::Failure,
             Self::WouldDeny => Exit::Denied,
@@ -78,6 +81,7 @@ impl Trouble {
             Self::File { .. } => ("FILE", ""),
             Self::Policy { .. } => ("POLICY", ""),
             Self::Scheme(_) => ("SCHEME", ""),
+            Self::Fetch(_) => ("FETCH", ""),
             Self::Audit(_) => ("AUDIT", ""),
             Self::Call(failure) => (failure.code_name(), failure.reason.as_str()),
             Self::NotValid | Self::NotServing | Self::WouldDeny => return,
@@ -136,9 +140,10 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(message) | Self::Scheme(message) | Self::Audit(message) => {
-                formatter.write_str(message)
-            }
+            Self::Usage(message)
+            | Self::Scheme(message)
+            | Self::Fetch(message)
+            | Self::Audit(message) => formatter.write_str(message),
             Self::Config(error) => error.fmt(formatter),
             Self::Call(failure) => failure.fmt(formatter),
             Self::File { what, source } => write!(formatter, "{}: {source}", what.display()),

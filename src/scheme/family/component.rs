@@ -199,8 +199,14 @@ impl Component {
         } else if !is_field_name(&self.name) {
             return Err("is no field's name in lower case");
         }
-        if has("bs") && (has("sf") || has("key")) {
-            return Err("bs does not go with sf or key");
+        // Two of them in another order would be the same component under another name.
+        if [has("bs"), has("sf"), has("key")]
+            .iter()
+            .filter(|one| **one)
+            .count()
+            > 1
+        {
+            return Err("only one of sf, key and bs can be said of a field");
         }
         Ok(())
     }

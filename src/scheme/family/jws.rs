@@ -10,6 +10,7 @@ use crate::{
         jws::{self, JwsParameters},
     },
     scheme::{
+        covered::SourcesOf,
         document::{Fields, Item, SchemeError},
         encoding,
         expression::{Expression, Text},
@@ -236,9 +237,9 @@ impl Verifying {
         self.from.clone()
     }
 
-    /// Everything that the payload names, but not what only a function of it goes in.
-    pub(super) fn covers(&self) -> Vec<Source> {
-        self.payload.sources().into_iter().cloned().collect()
+    /// What the payload is made of.
+    pub(super) fn covers(&self, sources: SourcesOf) -> Vec<Source> {
+        sources(&self.payload).into_iter().cloned().collect()
     }
 
     pub(super) fn examine(&self, context: Context<'_>) -> Result<Found, EvaluationError> {

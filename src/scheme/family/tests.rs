@@ -9,7 +9,11 @@ use crate::{
     scheme::{Bindings, Message, Outcome, Refusal, Scheme, UnixMilliseconds, Verdict},
 };
 
+mod cavage;
+mod jws;
+mod oauth1;
 mod rfc9421;
+mod sigv4;
 
 /// A scheme that only verifies; its vectors are not asked for.
 fn verifier(algorithm: &str, signature: &str, rest: &str) -> Scheme {
@@ -61,7 +65,7 @@ fn verdict(
 }
 
 fn reason(result: Result<(Verdict, String), Refusal>) -> (&'static str, String) {
-    let refusal = result.err().expect("it is refused");
+    let refusal = result.expect_err("it is refused");
     (refusal.reason(), refusal.to_string())
 }
 

@@ -3,19 +3,12 @@
 
 use crate::{
     jose::jwe::EncryptError,
-    partner::{ChoiceError, PartnerName},
     scheme::{EvaluationError, Refusal, SchemeName},
 };
 
 /// Why a platform's message was not dealt with.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum PlatformError {
-    /// The caller may deal with a partner of this name, but there is none.
-    #[error("there is no partner named {0}")]
-    NoSuchPartner(PartnerName),
-    /// There is not one scheme that is meant.
-    #[error(transparent)]
-    Choice(#[from] ChoiceError),
     /// A scheme whose messages bring access tokens, and the partner's file says of none that we issue.
     #[error(
         "the partner's file has no access_tokens, or their key makes no MACs; say there which key they are made with"

@@ -1,24 +1,46 @@
-//! A MAC over a message that has secrets in it, which the worker puts in.
+//! A MAC over a message that has secrets in it: the worker puts them in, the daemon never sees them.
 
+use bytes::Bytes;
+
+use super::{Admitted, PlatformError};
 use crate::{
+    partner::RoleKey,
+    pkcs11::MessagePart,
     policy::Permit,
-    scheme::Text,
+    scheme::{Piece, Text},
     signer::{Call, Error, Found, Signer},
 };
 
-use super::{Admitted, PlatformError};
-
 impl Signer {
-    /// The MAC with the permit's key over the text, whose secrets are those of the primary versions of their keys;
-    /// that of the permit's own version where it is the same key.
+    /// The MAC with the permit's key over the text. Where a secret of the text is that same key, it is the same
+    /// version of it; of another key it is the primary one.
     pub(super) async fn mac_with_secret(
         &self,
-        _call: &Call,
-        _admitted: &Admitted,
-        _found: &Found,
-        _permit: Permit,
-        _text: &Text,
+        call: &Call,
+        admitted: &Admitted,
+        found: &Found,
+        permit: Permit,
+        text: &Text,
     ) -> Result<Vec<u8>, Error> {
-        Err(PlatformError::NotSupported("the secret is part of the message").into())
+        let mut parts = Vec::new();
+        for piece in text.pieces() {
+            parts.push(match piece {
+                Piece::Bytes(bytes) => MessagePart::Bytes(Bytes::copy_from_slice(bytes)),
+                Piece::Secret(role) => {
+                    let Some(RoleKey::Token(key)) = admitted.assignment().key(role) else {
+                        return Err(PlatformError::NoTokenKey(role.to_owned()).into());
+                    };
+                    MessagePart::Secret(if key.name == permit.key().key {
+                        permit.key().clone()
+                    } else {
+                        self.find(&key.name)?.key.primary().version.clone()
+                    })
+                }
+            });
+        }
+        Ok(found
+            .token
+            .mac_of_parts(permit, parts, call.deadline)
+            .await?)
     }
 }

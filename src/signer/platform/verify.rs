@@ -12,7 +12,7 @@ use super::{
     sign::operation,
 };
 use crate::{
-    algorithm::{Algorithm, Purpose},
+    algorithm::Algorithm,
     key::Input,
     partner::RoleKey,
     policy::Operation,
@@ -452,20 +452,22 @@ fn plaintext_of(verdict: &Verdict, plaintext: Zeroizing<Vec<u8>>) -> Zeroizing<V
 
 /// Whether a signature can be one of the algorithm, by its length; for RSA the key decides.
 fn length_fits(algorithm: Algorithm, signature: &[u8]) -> bool {
-    match algorithm.purpose() {
-        Purpose::Mac => match algorithm {
-            Algorithm::Hmac(hash) => signature.len() == hash.len(),
-            _ => true,
-        },
-        Purpose::Sign | Purpose::Decrypt | Purpose::Wrap | Purpose::ProveOrigin => {
-            match algorithm {
-                Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => {
-                    [256, 384, 512].contains(&signature.len())
-                }
-                Algorithm::EdDsa => signature.len() == 64,
-                _ => true,
-            }
-        }
+    match algorithm {
+        Algorithm::Hmac(hash) => signature.len() == hash.len(),
+        Algorithm::RsaPkcs1(_) | Algorithm::RsaPss(_) => [256, 384, 512].contains(&signature.len()),
+        Algorithm::EdDsa => signature.len() == 64,
+        // DER has no one length.
+        Algorithm::Ecdsa(_) => true,
+        Algorithm::RsaOaep
+        | Algorithm::RsaOaep256
+        | Algorithm::Rsa15
+        | Algorithm::Rsa15Private
+        | Algorithm::EcdhEs
+        | Algorithm::EcdhEsA128Kw
+        | Algorithm::EcdhEsA256Kw
+        | Algorithm::A128Kw
+        | Algorithm::A256Kw
+        | Algorithm::Dir => false,
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 
-use chancery::store::{Config, Location, ReplayConfig, Store, Timestamp};
+use chancery::store::{Config, Location, Settings, Store, Timestamp};
 use tempfile::TempDir;
+
+use super::postgres::Server;
 
 /// A database of one test, which may be opened often.
 pub struct Place {
     pub directory: TempDir,
     pub config: Config,
+    pub server: Option<Server>,
 }
 
 impl Place {
@@ -18,11 +21,34 @@ impl Place {
             location: Location::Sqlite(directory.path().join("chancery.db")),
             ..Config::default()
         };
-        Self { directory, config }
+        Self {
+            directory,
+            config,
+            server: None,
+        }
+    }
+
+    pub async fn postgres() -> Self {
+        let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            config: server.config(),
+            server: Some(server),
+        }
+    }
+
+    /// A connection of somebody else to the server.
+    pub async fn connect(&self) -> sqlx::PgConnection {
+        use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+        let options = PgConnectOptions::new_without_pgpass()
+            .socket(self.server.as_ref().unwrap().home())
+            .username("chancery")
+            .database("postgres");
+        PgConnection::connect_with(&options).await.unwrap()
     }
 
     pub async fn open(&self) -> Store {
-        Store::open(&self.config, ReplayConfig::default())
+        Store::open(&self.config, Settings::default())
             .await
             .unwrap()
     }
@@ -55,6 +81,14 @@ macro_rules! on_both {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $name() {
                     super::$name($crate::store::place::Place::sqlite().await).await;
+                }
+            )*
+        }
+        mod postgres {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $name() {
+                    super::$name($crate::store::place::Place::postgres().await).await;
                 }
             )*
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chancery::store::{ReplayConfig, Seen, Store, StoreError};
+use chancery::store::{ReplayConfig, Seen, Settings, Store, StoreError};
 
 use super::place::{at, hash, on_both};
 
@@ -62,7 +62,7 @@ on_both! {
     }
 
     async fn a_full_memory_refuses_new_ids_and_knows_old_ones(place) {
-        let limit = ReplayConfig { max_entries_per_partner: 10 };
+        let limit = Settings { replay: ReplayConfig { max_entries_per_partner: 10 }, ..Settings::default() };
         let store = Store::open(&place.config, limit).await.unwrap();
         let ask = async |partner: &str, id, seconds, expires| {
             store.replay().remember(partner, "s", hash(id), at(seconds), at(expires)).await
@@ -86,7 +86,7 @@ on_both! {
     }
 
     async fn a_full_memory_is_not_overrun_by_many_at_once(place) {
-        let limit = ReplayConfig { max_entries_per_partner: 50 };
+        let limit = Settings { replay: ReplayConfig { max_entries_per_partner: 50 }, ..Settings::default() };
         let stores = [
             Store::open(&place.config, limit).await.unwrap(),
             Store::open(&place.config, limit).await.unwrap(),

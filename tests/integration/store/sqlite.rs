@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use chancery::store::{OpenError, ReplayConfig, Seen, Store};
+use chancery::store::{OpenError, Seen, Settings, Store};
 
 use super::place::{Place, at, hash};
 
@@ -36,7 +36,7 @@ async fn what_is_not_a_database_is_refused() {
         "these are not the rows you are looking for".repeat(200),
     )
     .unwrap();
-    let error = Store::open(&place.config, ReplayConfig::default())
+    let error = Store::open(&place.config, Settings::default())
         .await
         .err()
         .unwrap();
@@ -66,7 +66,7 @@ async fn a_file_with_a_damaged_page_is_refused() {
     let middle = bytes.len() / 4096 / 2 * 4096;
     bytes[middle..middle + 4096].fill(0xA5);
     fs::write(place.file(), bytes).unwrap();
-    let error = Store::open(&place.config, ReplayConfig::default())
+    let error = Store::open(&place.config, Settings::default())
         .await
         .err()
         .unwrap();
@@ -83,7 +83,7 @@ async fn a_store_of_a_later_release_is_refused() {
          VALUES (9000, 'of a later release', TRUE, x'00', 0)",
     )
     .await;
-    let error = Store::open(&place.config, ReplayConfig::default())
+    let error = Store::open(&place.config, Settings::default())
         .await
         .err()
         .unwrap();
@@ -99,7 +99,7 @@ async fn a_directory_that_is_not_there_is_named() {
     let mut place = Place::sqlite().await;
     let file = place.directory.path().join("not-there/chancery.db");
     place.config.location = chancery::store::Location::Sqlite(file.clone());
-    let error = Store::open(&place.config, ReplayConfig::default())
+    let error = Store::open(&place.config, Settings::default())
         .await
         .err()
         .unwrap();

@@ -293,6 +293,11 @@ fn hostile_inputs_are_refused_with_a_reason() {
             "SIGNATURE_MALFORMED",
         ),
         (
+            "a=(\"@method\" \"date\";sf;key=\"a\")",
+            "a=:AA==:",
+            "SIGNATURE_MALFORMED",
+        ),
+        (
             "a=(\"@method\" \"date\";tr)",
             "a=:AA==:",
             "SIGNATURE_MALFORMED",

@@ -1,0 +1,471 @@
+//! Requests with an id are done once: the same id and content get the same answer, other content is refused.
+//!
+//! Whoever does a request holds a claim on it. Only the claim that is current can complete the request, and no answer
+//! is given before it is complete: so an attempt that hung, and was taken over, can no longer answer, whatever it
+//! has done. Leases and clocks decide when an attempt is taken over, never whether two may answer.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{
+    Store, Timestamp,
+    database::{Value, pieces, places},
+    desk::{Failure, Transaction},
+    error::StoreError,
+    writer::{Job, Writer},
+};
+use crate::identity::IdentityName;
+
+/// The memory of requests.
+#[derive(Clone, Copy)]
+pub struct Idempotency<'a> {
+    pub(super) store: &'a Store,
+}
+
+/// Which request: ids are each caller's own, and each method's.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub identity: &'a IdentityName,
+    /// By which method.
+    pub method: &'a str,
+    /// The id that the caller gave.
+    pub id: &'a str,
+    /// SHA-256 of all else that the caller asked.
+    pub content_hash: [u8; 32],
+}
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Begun {
+    /// Do it, then complete the claim, then answer.
+    New(Claim),
+    /// Answer this.
+    Answered(Vec<u8>),
+    /// Refuse it: the same id came with other content.
+    OtherContent,
+    /// Somebody does it just now; ask again later.
+    InProgress {
+        /// Which daemon.
+        by: String,
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+/// The right to answer one request. Dropped, it lets the next attempt begin at once.
+#[must_use = "a claim that is not completed is given up"]
+pub struct Claim {
+    id_hash: [u8; 32],
+    claim: Uuid,
+    attempt: u32,
+    retention: Duration,
+    timeout: Duration,
+    writer: Option<Writer>,
+}
+
+/// A question to that memory.
+pub(super) struct Begin {
+    pub(super) id_hash: [u8; 32],
+    content_hash: [u8; 32],
+    claim: Uuid,
+    holder: String,
+    now: Timestamp,
+    lease: Timestamp,
+    expires: Timestamp,
+}
+
+/// What a claim comes to.
+pub(super) struct Complete {
+    pub(super) id_hash: [u8; 32],
+    claim: Uuid,
+    end: End,
+}
+
+enum End {
+    Answer { bytes: Vec<u8>, expires: Timestamp },
+    NothingDone,
+    GivenUp,
+}
+
+/// What is found of a request.
+pub(super) enum Found {
+    New { attempt: u32 },
+    Answered(Vec<u8>),
+    OtherContent,
+    InProgress { by: String, since: Timestamp },
+}
+
+impl Idempotency<'_> {
+    /// Begins a request, or says what became of it.
+    ///
+    /// An attempt that neither completes nor is dropped within `lease` is taken over by the next that asks; give it longer than the call may take.
+    /// Nothing is taken over while the file of SQLite is open, but when it is opened all that was begun before is
+    /// taken for given up, since only this daemon has it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then the request must be refused.
+    pub async fn begin(
+        &self,
+        request: Request<'_>,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Begun, StoreError> {
+        let store = self.store;
+        let mut claim = Claim {
+            id_hash: request.hash(),
+            claim: Uuid::new_v4(),
+            attempt: 1,
+            retention: store.retention(),
+            timeout: store.timeout,
+            // From here on: if the caller goes while the question waits, the request is free again.
+            writer: Some(store.writer.clone()),
+        };
+        let question = Begin {
+            id_hash: claim.id_hash,
+            content_hash: request.content_hash,
+            claim: claim.claim,
+            holder: store.instance().to_owned(),
+            now,
+            lease: now.after(lease),
+            expires: now.after(claim.retention),
+        };
+        let begun = match store.ask(Job::Begin, question).await? {
+            Found::New { attempt } => {
+                claim.attempt = attempt;
+                return Ok(Begun::New(claim));
+            }
+            Found::Answered(bytes) => Begun::Answered(bytes),
+            Found::OtherContent => Begun::OtherContent,
+            Found::InProgress { by, since } => Begun::InProgress { by, since },
+        };
+        // Nothing was claimed.
+        claim.writer = None;
+        Ok(begun)
+    }
+
+    /// Forgets some answers whose time is over; says how many. Call it now and then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn purge(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut purged = 0;
+        loop {
+            let mut transaction = self.store.writing().write().await?;
+            let sql = "DELETE FROM request WHERE id_hash IN (\
+                         SELECT id_hash FROM request WHERE expires <= $1 ORDER BY expires LIMIT $2) \
+                       RETURNING expires";
+            let values = [now.0.into(), PURGED_AT_ONCE.into()];
+            let number = transaction.query(sql, &values).await?.len() as i64;
+            transaction.commit().await?;
+            purged += number.unsigned_abs();
+            if number < PURGED_AT_ONCE {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+impl Claim {
+    /// Which attempt this is. From the second on, what an earlier one did outside of the store is not known: look
+    /// whether its effect is there, such as a key of that name, before doing it again.
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Keeps the answer. It may be given to the caller when this returns `Ok`, and only then.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::ClaimLost`] if another attempt has taken over: begin again, and answer what comes. With any other
+    /// [`StoreError`] whether the answer is kept is not known: give none; the caller's next attempt gets the one that is kept, or begins anew.
+    pub async fn complete(mut self, answer: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        if answer.len() > MOST_ANSWER {
+            return Err(StoreError::AnswerTooLarge {
+                bytes: answer.len(),
+                limit: MOST_ANSWER,
+            });
+        }
+        let end = End::Answer {
+            bytes: answer.to_vec(),
+            expires: now.after(self.retention),
+        };
+        self.end(end).await?;
+        self.writer = None;
+        Ok(())
+    }
+
+    /// Says that nothing was done, and nothing need be known of it: the request failed, and may be tried anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: then the request is free when the lease is over.
+    pub async fn release(mut self) -> Result<(), StoreError> {
+        self.end(End::NothingDone).await?;
+        self.writer = None;
+        Ok(())
+    }
+
+    async fn end(&self, end: End) -> Result<(), StoreError> {
+        let question = Complete {
+            id_hash: self.id_hash,
+            claim: self.claim,
+            end,
+        };
+        let writer = self
+            .writer
+            .as_ref()
+            .expect("a claim has its writer until it ends");
+        writer
+            .ask_within(self.timeout, Job::Complete, question)
+            .await
+    }
+}
+
+impl std::fmt::Debug for Claim {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Claim({}, attempt {})", self.claim, self.attempt)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            // If there is no room for this, the lease ends it.
+            writer.tell(
+                Job::Complete,
+                Complete {
+                    id_hash: self.id_hash,
+                    claim: self.claim,
+                    end: End::GivenUp,
+                },
+            );
+        }
+    }
+}
+
+impl Request<'_> {
+    fn hash(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in [self.identity.as_str(), self.method, self.id] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    }
+}
+
+/// Lets every request be begun anew that was begun before; nobody else may have the store.
+pub(super) async fn give_up_all(transaction: &mut Transaction<'_>) -> Result<(), Failure> {
+    let sql = "UPDATE request SET lease = 0 WHERE answer IS NULL";
+    transaction.query(sql, &[]).await.map(drop)
+}
+
+/// Locks the rows of requests, in the order in which every daemon does: of two that took them in different orders
+/// each could wait for the other. A file is locked whole.
+pub(super) async fn lock(
+    transaction: &mut Transaction<'_>,
+    completed: &[&Complete],
+    begun: &[&Begin],
+) -> Result<(), Failure> {
+    if !transaction.locks_rows() {
+        return Ok(());
+    }
+    let completed = completed.iter().map(|question| question.id_hash);
+    let ids: BTreeSet<[u8; 32]> = completed
+        .chain(begun.iter().map(|question| question.id_hash))
+        .collect();
+    for piece in pieces(&Vec::from_iter(ids)) {
+        let sql = format!(
+            "SELECT attempt FROM request WHERE id_hash IN {} ORDER BY id_hash FOR UPDATE",
+            places(1, 1, piece.len())
+        );
+        let values: Vec<Value> = piece.iter().map(|id| id[..].into()).collect();
+        transaction.query(&sql, &values).await?;
+    }
+    Ok(())
+}
+
+/// Answers questions that are sorted by id, within one transaction. Of several about the same id the first may get a
+/// claim; the others are told what is so then.
+pub(super) async fn begin(
+    transaction: &mut Transaction<'_>,
+    questions: &[&Begin],
+) -> Result<Vec<Result<Found, StoreError>>, Failure> {
+    let firsts: Vec<&Begin> = questions
+        .chunk_by(|a, b| a.id_hash == b.id_hash)
+        .map(|same| same[0])
+        .collect();
+    let mut claimed = HashMap::new();
+    for piece in pieces(&firsts) {
+        claimed.extend(claim(transaction, piece).await?);
+    }
+    let others: Vec<&Begin> = questions
+        .iter()
+        .filter(|question| !claimed.contains_key(&question.claim))
+        .copied()
+        .collect();
+    let rows = find(transaction, &others).await?;
+    let answer = |question: &&Begin| {
+        if let Some(attempt) = claimed.get(&question.claim) {
+            return Ok(Found::New { attempt: *attempt });
+        }
+        let row = rows.get(&question.id_hash[..]);
+        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(if row.content_hash != question.content_hash {
+            Found::OtherContent
+        } else if let Some(answer) = &row.answer {
+            Found::Answered(answer.clone())
+        } else {
+            Found::InProgress {
+                by: row.holder.clone(),
+                since: row.started,
+            }
+        })
+    };
+    let answers = questions.iter().map(answer);
+    answers.map(|answer| answer.map(Ok)).collect()
+}
+
+/// What the store has of a request.
+struct Known {
+    content_hash: Vec<u8>,
+    answer: Option<Vec<u8>>,
+    holder: String,
+    started: Timestamp,
+}
+
+/// Claims what is new, expired, or given up.
+async fn claim(
+    transaction: &mut Transaction<'_>,
+    questions: &[&Begin],
+) -> Result<HashMap<Uuid, u32>, Failure> {
+    let sql = format!(
+        "INSERT INTO request (id_hash, content_hash, claim, holder, started, lease, expires, attempt) VALUES {} \
+         ON CONFLICT (id_hash) DO UPDATE \
+         SET content_hash = excluded.content_hash, claim = excluded.claim, holder = excluded.holder, \
+             started = excluded.started, lease = excluded.lease, expires = excluded.expires, answer = NULL, \
+             attempt = CASE WHEN request.expires <= excluded.started THEN 1 ELSE request.attempt + 1 END \
+         WHERE request.expires <= excluded.started \
+            OR (request.answer IS NULL AND request.lease <= excluded.started \
+                AND request.content_hash = excluded.content_hash) \
+         RETURNING claim, attempt",
+        places(1, questions.len(), 8)
+    );
+    let mut values: Vec<Value> = Vec::with_capacity(questions.len() * 8);
+    for question in questions {
+        values.extend([
+            (&question.id_hash[..]).into(),
+            (&question.content_hash[..]).into(),
+            (&question.claim.as_bytes()[..]).into(),
+            (&*question.holder).into(),
+            question.now.0.into(),
+            question.lease.0.into(),
+            question.expires.0.into(),
+            1.into(),
+        ]);
+    }
+    let mut claimed = HashMap::new();
+    for row in transaction.query(&sql, &values).await? {
+        let claim = Uuid::from_slice(&row.bytes(0)?)
+            .map_err(|error| sqlx::Error::Protocol(error.to_string()))?;
+        claimed.insert(claim, u32::try_from(row.integer(1)?).unwrap_or(u32::MAX));
+    }
+    Ok(claimed)
+}
+
+/// What became of those that could not be claimed; their rows are there, and locked.
+async fn find(
+    transaction: &mut Transaction<'_>,
+    questions: &[&Begin],
+) -> Result<HashMap<Vec<u8>, Known>, Failure> {
+    let ids: Vec<&[u8]> = questions
+        .chunk_by(|a, b| a.id_hash == b.id_hash)
+        .map(|same| &same[0].id_hash[..])
+        .collect();
+    let mut found = HashMap::with_capacity(ids.len());
+    for piece in pieces(&ids) {
+        let sql = format!(
+            "SELECT id_hash, content_hash, answer, holder, started FROM request WHERE id_hash IN {}",
+            places(1, 1, piece.len())
+        );
+        let values: Vec<Value> = piece.iter().map(|id| (*id).into()).collect();
+        for row in transaction.query(&sql, &values).await? {
+            let known = Known {
+                content_hash: row.bytes(1)?,
+                answer: row.bytes_if_any(2)?,
+                holder: row.text(3)?,
+                started: Timestamp(row.integer(4)?),
+            };
+            found.insert(row.bytes(0)?, known);
+        }
+    }
+    Ok(found)
+}
+
+/// Ends claims.
+pub(super) async fn complete(
+    transaction: &mut Transaction<'_>,
+    questions: &[&Complete],
+) -> Result<Vec<Result<(), StoreError>>, Failure> {
+    let mut current = vec![false; questions.len()];
+    let of = |question: &Complete| -> [Value; 2] {
+        [
+            (&question.id_hash[..]).into(),
+            (&question.claim.as_bytes()[..]).into(),
+        ]
+    };
+    let mut answers = Vec::new();
+    for (place, question) in questions.iter().enumerate() {
+        let sql = match &question.end {
+            End::Answer { bytes, expires } => {
+                answers.push((place, bytes, expires));
+                continue;
+            }
+            End::NothingDone => {
+                "DELETE FROM request WHERE id_hash = $1 AND claim = $2 AND answer IS NULL RETURNING attempt"
+            }
+            End::GivenUp => {
+                "UPDATE request SET lease = 0 \
+                 WHERE id_hash = $1 AND claim = $2 AND answer IS NULL RETURNING attempt"
+            }
+        };
+        current[place] = !transaction.query(sql, &of(question)).await?.is_empty();
+    }
+    for piece in pieces(&answers) {
+        let sql = format!(
+            "UPDATE request SET answer = new.column3, expires = new.column4 \
+             FROM (VALUES {}) AS new \
+             WHERE request.id_hash = new.column1 AND request.claim = new.column2 AND request.answer IS NULL \
+             RETURNING request.claim",
+            places(1, piece.len(), 4)
+        );
+        let mut values = Vec::with_capacity(piece.len() * 4);
+        for (place, bytes, expires) in piece {
+            values.extend(of(questions[*place]));
+            values.extend([bytes[..].into(), expires.0.into()]);
+        }
+        let mut kept: Vec<Vec<u8>> = Vec::with_capacity(piece.len());
+        for row in transaction.query(&sql, &values).await? {
+            kept.push(row.bytes(0)?);
+        }
+        kept.sort();
+        for (place, _, _) in piece {
+            let claim = &questions[*place].claim.as_bytes()[..];
+            current[*place] = kept.binary_search_by(|one| (**one).cmp(claim)).is_ok();
+        }
+    }
+    let answer = |current: bool| current.then_some(()).ok_or(StoreError::ClaimLost);
+    Ok(current.into_iter().map(answer).collect())
+}
+
+/// The longest answer that is kept: some thousand signatures.
+const MOST_ANSWER: usize = 1 << 20;
+const PURGED_AT_ONCE: i64 = 1000;
