@@ -75,16 +75,16 @@ client_ca = "ca.pem"
 address = "{admin}"
 jwks_keys = ["*"]
 
+# A file for each platform that is served. Change them while it runs, or add more.
+[platforms]
+partners = "partners"
+
 [[tokens]]
 name = "dev"
 module = {module}
 label = "{TOKEN_LABEL}"
 pin = {{ file = "user.pin" }}
 environment = {{ SOFTHSM2_CONF = {softhsm} }}
-
-# A file for each platform that is served. Change them while it runs, or add more.
-[platforms]
-partners = "partners"
 "#
     )
 }

@@ -16,7 +16,7 @@ pub(super) const CALLING: &str = "github";
 pub(super) fn calls(chancery: &str, scratch: &str) -> String {
     format!(
         r#"# Sign a request to a payment platform by its rules; see the string that is signed, and the rule of each piece:
-mkdir -p {scratch} && printf 'POST https://paykka.example/collection/v1/orders HTTP/1.1\n\n{{"amount":20.00}}' > {scratch}/request.http
+mkdir -p {scratch} && printf 'POST /collection/v1/orders HTTP/1.1\nHost: paykka.example\n\n{{"amount":20.00}}' > {scratch}/request.http
 {chancery} request sign --partner {SIGNED} --in {scratch}/request.http
 {chancery} request explain --partner {SIGNED} --in {scratch}/request.http
 
