@@ -36,7 +36,12 @@ fn partner(name: &str) -> PartnerName {
     name.parse().unwrap()
 }
 
-fn follow(who_asks: &str, name: &str, scheme: &str, operation: Operation) -> Result<String, Reason> {
+fn follow(
+    who_asks: &str,
+    name: &str,
+    scheme: &str,
+    operation: Operation,
+) -> Result<String, Reason> {
     let policy = Policy::parse(PARTNERS).unwrap();
     let scheme: SchemeName = scheme.parse().unwrap();
     let asked = policy.authorize_partner(&who(who_asks), &partner(name), &scheme, operation);
@@ -58,21 +63,87 @@ fn a_partner_a_scheme_and_an_operation_have_to_be_named_by_one_rule() {
     use Operation::{SignRequest, SignResponse, VerifyCallback};
     let by = |rule: &str| Ok(rule.to_owned());
     for (who, name, scheme, operation, expected) in [
-        (CHECKOUT, "upay", "upay-request", SignRequest, by("checkout")),
+        (
+            CHECKOUT,
+            "upay",
+            "upay-request",
+            SignRequest,
+            by("checkout"),
+        ),
         // The prefix is of the name, and the name before the star is not needed whole.
-        (CHECKOUT, "snap-bca", "snap-service", SignRequest, by("checkout")),
-        (CHECKOUT, "snap-", "snap-service", SignRequest, by("checkout")),
-        (CHECKOUT, "snap", "snap-service", SignRequest, Err(Reason::Partner)),
-        (CHECKOUT, "upay2", "upay-request", SignRequest, Err(Reason::Partner)),
-        (CHECKOUT, "upay", "upay-webhook", SignRequest, Err(Reason::Scheme)),
-        (CHECKOUT, "upay", "upay-request", SignResponse, Err(Reason::Operation)),
-        (CHECKOUT, "upay", "upay-request", VerifyCallback, Err(Reason::Operation)),
+        (
+            CHECKOUT,
+            "snap-bca",
+            "snap-service",
+            SignRequest,
+            by("checkout"),
+        ),
+        (
+            CHECKOUT,
+            "snap-",
+            "snap-service",
+            SignRequest,
+            by("checkout"),
+        ),
+        (
+            CHECKOUT,
+            "snap",
+            "snap-service",
+            SignRequest,
+            Err(Reason::Partner),
+        ),
+        (
+            CHECKOUT,
+            "upay2",
+            "upay-request",
+            SignRequest,
+            Err(Reason::Partner),
+        ),
+        (
+            CHECKOUT,
+            "upay",
+            "upay-webhook",
+            SignRequest,
+            Err(Reason::Scheme),
+        ),
+        (
+            CHECKOUT,
+            "upay",
+            "upay-request",
+            SignResponse,
+            Err(Reason::Operation),
+        ),
+        (
+            CHECKOUT,
+            "upay",
+            "upay-request",
+            VerifyCallback,
+            Err(Reason::Operation),
+        ),
         // Without a list, every scheme.
         (HOOKS, "upay", "upay-webhook", VerifyCallback, by("hooks")),
         (HOOKS, "anybody", "of-any-name", VerifyCallback, by("hooks")),
-        (HOOKS, "upay", "upay-request", SignRequest, Err(Reason::Operation)),
-        (PAGER, "upay", "upay-request", SignRequest, Err(Reason::Operation)),
-        ("spiffe://example.org/hooks", "upay", "upay-webhook", VerifyCallback, Err(Reason::Identity)),
+        (
+            HOOKS,
+            "upay",
+            "upay-request",
+            SignRequest,
+            Err(Reason::Operation),
+        ),
+        (
+            PAGER,
+            "upay",
+            "upay-request",
+            SignRequest,
+            Err(Reason::Operation),
+        ),
+        (
+            "spiffe://example.org/hooks",
+            "upay",
+            "upay-webhook",
+            VerifyCallback,
+            Err(Reason::Identity),
+        ),
     ] {
         let told = format!("{who} {name} {scheme} {operation}");
         assert_eq!(follow(who, name, scheme, operation), expected, "{told}");
@@ -87,7 +158,10 @@ fn whoever_may_do_anything_with_a_partner_may_see_it_and_no_other() {
     assert_eq!(seen(CHECKOUT, "paykka"), Err(Reason::Partner));
     assert_eq!(seen(HOOKS, "paykka"), Ok("hooks".to_owned()));
     assert_eq!(seen(PAGER, "upay"), Ok("look".to_owned()));
-    assert_eq!(seen("spiffe://example.org/other", "upay"), Err(Reason::Identity));
+    assert_eq!(
+        seen("spiffe://example.org/other", "upay"),
+        Err(Reason::Identity)
+    );
     // Seeing is not doing.
     assert_eq!(
         see(PAGER, "upay", Operation::SignRequest),
@@ -142,7 +216,9 @@ fn rules_about_partners_say_which_and_say_nothing_idle() {
         let text = format!(
             "[[rules]]\nname = \"r\"\nidentities = [\"spiffe://example.org/a\"]\n{lists}\noperations = [{operation:?}]\n"
         );
-        Policy::parse(&text).map(drop).map_err(|error| error.to_string())
+        Policy::parse(&text)
+            .map(drop)
+            .map_err(|error| error.to_string())
     };
     assert_eq!(rule("partners = [\"upay\"]", "sign_request"), Ok(()));
     for (lists, operation, expected) in [
@@ -169,8 +245,16 @@ fn rules_about_partners_say_which_and_say_nothing_idle() {
             "generate_random",
             "no operation of this rule concerns partners",
         ),
-        ("partners = [\"u*y\"]", "sign_request", "a star stands at the end"),
-        ("partners = [\"Upay\"]", "sign_request", "is not a partner's name"),
+        (
+            "partners = [\"u*y\"]",
+            "sign_request",
+            "a star stands at the end",
+        ),
+        (
+            "partners = [\"Upay\"]",
+            "sign_request",
+            "is not a partner's name",
+        ),
         (
             "partners = [\"upay\"]\nschemes = [\"*\"]",
             "sign_request",
