@@ -135,7 +135,9 @@ pub enum Fault {
     #[error("expected 1 to {MAX_WINDOW} past_seconds and 0 to {MAX_WINDOW} future_seconds")]
     Window,
     /// Access tokens that nobody can ask for.
-    #[error("the scheme {0} is not for requests that ask for an access token; remove it")]
+    #[error(
+        "the scheme {0} is for requests that neither ask for an access token nor bring one; remove it"
+    )]
     NotAskedFor(SchemeName),
     /// Tokens that live not at all, or too long.
     #[error("expected 1 to {MAX_LIFETIME} seconds")]

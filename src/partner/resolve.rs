@@ -248,7 +248,9 @@ fn access_tokens(
     let Some(tokens) = tokens else {
         return Ok(None);
     };
-    if !scheme.acts().any(|act| act == Act::IssueAccessToken) {
+    let asks = scheme.acts().any(|act| act == Act::IssueAccessToken);
+    let brings = scheme.protections().is_some_and(|one| one.access_token);
+    if !asks && !brings {
         return Err(Fault::NotAskedFor(scheme.name().clone()));
     }
     if !(1..=MAX_LIFETIME).contains(&tokens.lifetime_seconds) {
