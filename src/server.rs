@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -190,7 +190,10 @@ impl Server {
             let refresh = Duration::from_secs(config.server.refresh_interval_seconds.max(1).into());
             tasks.spawn(watch_token(Arc::clone(token), refresh));
         }
+        // Before anyone is told that we are ready: until then a SIGHUP would end the process.
+        let hangup = signal(SignalKind::hangup())?;
         tasks.spawn(reload_on_change(
+            hangup,
             config.policy_file.clone(),
             config.platforms.clone(),
             Arc::clone(&signer),
@@ -375,14 +378,12 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
 
 /// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
 async fn reload_on_change(
+    mut hangup: Signal,
     policy_file: PathBuf,
     platforms: config::Platforms,
     signer: Arc<Signer>,
     endpoint: Arc<Endpoint>,
 ) {
-    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        return;
-    };
     let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
     let mut seen = fingerprint(&policy_file);
     let mut seen_platforms = platforms.fingerprint();
