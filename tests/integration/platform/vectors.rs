@@ -95,7 +95,6 @@ async fn every_vector_of_a_shipped_scheme_passes_through_the_daemon() {
         case.run(&world, &mut seen).await;
     }
     assert!(seen.faults.is_empty(), "{}", seen.faults.join("\n"));
-    println!("{:?}", seen.tried);
     for (kind, least) in [("sign", 35), ("verify", 80), ("encrypt", 2), ("decrypt", 1)] {
         assert!(
             seen.tried.get(kind).is_some_and(|count| *count >= least),
