@@ -1,6 +1,10 @@
 //! `chancery policy`: what a policy file says, asked without a daemon.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -11,7 +15,7 @@ use chancery::{
     key::KeyName,
     partner::PartnerName,
     policy::{Need, Operation, Policy},
-    scheme::SchemeName,
+    scheme::{SchemeName, UnixMilliseconds},
 };
 
 use crate::{Session, arguments, trouble::Trouble};
@@ -55,6 +59,21 @@ pub(crate) struct Explain {
     /// With which algorithm
     #[arg(long, value_parser = arguments::any_algorithm())]
     algorithm: Option<Algorithm>,
+    /// When, RFC 3339, such as 2026-12-31T23:59:59Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    at: Option<UnixMilliseconds>,
+}
+
+fn time(text: &str) -> Result<UnixMilliseconds, String> {
+    UnixMilliseconds::from_rfc3339(text)
+        .ok_or_else(|| "expected RFC 3339, such as 2026-12-31T23:59:59Z".to_owned())
+}
+
+fn now() -> UnixMilliseconds {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    UnixMilliseconds(since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }))
 }
 
 impl PolicyCommand {
@@ -101,18 +120,21 @@ impl Explain {
             path: self.policy.clone(),
             why: error.to_string(),
         })?;
+        let at = self.at.unwrap_or_else(now);
         let explanation = match &self.partner {
             Some(partner) => policy.explain_partner(
                 &self.identity,
                 Some(partner),
                 self.scheme.as_ref(),
                 self.operation,
+                Some(at),
             ),
             None => policy.explain(
                 &self.identity,
                 self.key.as_ref(),
                 self.operation,
                 self.algorithm,
+                Some(at),
             ),
         };
         if session.global.json {
