@@ -15,23 +15,28 @@ use crate::{
     scheme::UnixMilliseconds,
 };
 
+pub use diff::{Change, ChangeKind};
 pub use duty::{Duty, DutyConflict, HeldDuty};
 pub use explain::{Explanation, Match, RuleMatch};
 pub use file::PolicyError;
+pub use findings::{Finding, FindingKind, Surroundings};
 pub use limits::LimitExceeded;
 pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Use};
 pub use signing::{Signing, StreamLimit};
+pub use table::Row;
 
 use permit::Subject;
 use role::Role;
 use rule::{AlgorithmSet, Question, Rule};
 
+mod diff;
 mod duty;
 mod explain;
 mod file;
+mod findings;
 mod limits;
 mod operation;
 mod partnership;
@@ -40,6 +45,7 @@ mod permit;
 mod role;
 mod rule;
 mod signing;
+mod table;
 mod window;
 
 /// The rules of one policy file, checked and compiled.
