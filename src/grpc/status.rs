@@ -187,18 +187,7 @@ fn of_platform(error: PlatformError, text: String) -> Status {
         PlatformError::NotSupported(_) => {
             status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
         }
-        PlatformError::ReplayMemoryFull => retry(
-            Code::ResourceExhausted,
-            "REPLAY_MEMORY_FULL",
-            text,
-            Duration::from_secs(60),
-        ),
-        PlatformError::ReplayMemoryUnavailable => retry(
-            Code::Unavailable,
-            "REPLAY_MEMORY_UNAVAILABLE",
-            text,
-            Duration::from_secs(1),
-        ),
+        PlatformError::Memory(error) => error.into(),
         PlatformError::NoRandom => internal("the system gave no random bytes"),
     }
 }
