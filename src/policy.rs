@@ -414,4 +414,8 @@ impl Denied {
 }
 
 #[cfg(test)]
+mod conditions;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;
