@@ -7,6 +7,8 @@ use proptest::{prelude::*, sample::select};
 use super::*;
 use crate::algorithm::{Curve, Hash};
 
+mod partners;
+
 const RS256: Algorithm = Algorithm::RsaPkcs1(Hash::Sha256);
 const ES256: Algorithm = Algorithm::Ecdsa(Curve::P256);
 const OAEP: Algorithm = Algorithm::RsaOaep256;
