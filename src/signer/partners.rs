@@ -123,7 +123,7 @@ impl Signer {
         partner: &Partner,
         assignment: &Assignment,
         role: &str,
-    ) -> Result<(), NotReady> {
+    ) -> Result<(), Box<NotReady>> {
         let scheme = assignment.scheme();
         let declared = scheme.keys().find(|(name, _)| *name == role);
         let wanted = match (declared, assignment.key(role)) {
@@ -142,13 +142,15 @@ impl Signer {
             return Ok(());
         };
         self.can_play(key, algorithm, readable)
-            .map_err(|(missing, why)| NotReady {
-                partner: partner.name().clone(),
-                scheme: assignment.name().clone(),
-                role: role.to_owned(),
-                key: key.clone(),
-                missing,
-                why,
+            .map_err(|(missing, why)| {
+                Box::new(NotReady {
+                    partner: partner.name().clone(),
+                    scheme: assignment.name().clone(),
+                    role: role.to_owned(),
+                    key: key.clone(),
+                    missing,
+                    why,
+                })
             })
     }
 
@@ -159,7 +161,8 @@ impl Signer {
             for (_, assignment) in partner.schemes() {
                 let roles = assignment.keys().keys().map(String::as_str);
                 for role in roles.chain([ACCESS_TOKENS]) {
-                    not_ready.extend(self.readiness(partner, assignment, role).err());
+                    let readiness = self.readiness(partner, assignment, role);
+                    not_ready.extend(readiness.err().map(|not| *not));
                 }
             }
         }

@@ -13,7 +13,7 @@ use crate::{
     partner::{Assignment, Partner, PartnerName, RoleKey},
     policy::{Operation, Partnership, Permit},
     scheme::{Act, Bindings, KeyFacts, Scheme, SchemeName},
-    signer::{Call, Error, Found, NotReady, Signer},
+    signer::{Call, Error, Found, Signer},
 };
 
 pub use access_token::Issued;
@@ -149,7 +149,7 @@ impl Signer {
             return Err(PlatformError::NoTokenKey(role.to_owned()).into());
         };
         self.readiness(&admitted.partner, admitted.assignment(), role)
-            .map_err(|not: NotReady| Error::NotReady(Box::new(not)))?;
+            .map_err(Error::NotReady)?;
         let found = self.find(&key.name)?;
         found.allows(algorithm)?;
         Ok(found)

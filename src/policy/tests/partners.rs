@@ -44,7 +44,7 @@ fn follow(
 ) -> Result<String, Reason> {
     let policy = Policy::parse(PARTNERS).unwrap();
     let scheme: SchemeName = scheme.parse().unwrap();
-    let asked = policy.authorize_partner(&who(who_asks), &partner(name), &scheme, operation);
+    let asked = policy.authorize_partner(&who(who_asks), &partner(name), &scheme, operation, NOW);
     asked
         .map(|permit| permit.rule().to_owned())
         .map_err(|denied| denied.reason())
@@ -52,7 +52,7 @@ fn follow(
 
 fn see(who_asks: &str, name: &str, operation: Operation) -> Result<String, Reason> {
     let policy = Policy::parse(PARTNERS).unwrap();
-    let asked = policy.authorize_sight(&who(who_asks), &partner(name), operation);
+    let asked = policy.authorize_sight(&who(who_asks), &partner(name), operation, NOW);
     asked
         .map(|permit| permit.rule().to_owned())
         .map_err(|denied| denied.reason())
@@ -179,7 +179,8 @@ fn leave_for_partners_and_leave_for_keys_do_not_mix() {
     let policy = Policy::parse(PARTNERS).unwrap();
     let scheme = "upay-request".parse().unwrap();
     let with = |operation| {
-        let asked = policy.authorize_partner(&who(CHECKOUT), &partner("upay"), &scheme, operation);
+        let asked =
+            policy.authorize_partner(&who(CHECKOUT), &partner("upay"), &scheme, operation, NOW);
         asked.map(drop).map_err(|denied| denied.reason())
     };
     // Keys of a partner are keys: their own operations take rules about keys.
@@ -190,7 +191,7 @@ fn leave_for_partners_and_leave_for_keys_do_not_mix() {
     assert_eq!(with(Operation::GetPartner), Err(Reason::Question));
     let named = key("upay-secret");
     for operation in [Operation::Sign, Operation::SignRequest] {
-        let asked = policy.authorize(&who(CHECKOUT), &named, operation, RS256);
+        let asked = policy.authorize(&who(CHECKOUT), &named, operation, RS256, NOW);
         assert!(asked.is_err(), "{operation}");
     }
     // What follows from leave for a scheme is for one key, operation and algorithm, and in the same rule's name.
@@ -199,6 +200,7 @@ fn leave_for_partners_and_leave_for_keys_do_not_mix() {
         &partner("upay"),
         &scheme,
         Operation::SignRequest,
+        NOW,
     );
     let permit = permit.unwrap();
     assert_eq!(permit.partner(), &partner("upay"));

@@ -155,7 +155,7 @@ impl Signer {
         let partner = &admitted.partner;
         for (_, assignment) in partner.schemes() {
             self.readiness(partner, assignment, ACCESS_TOKENS)
-                .map_err(|not| Error::NotReady(Box::new(not)))?;
+                .map_err(Error::NotReady)?;
         }
         self.find(&tokens.key)
     }
