@@ -19,9 +19,8 @@ pub use file::PolicyError;
 pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
-pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Use};
+pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
 
-use permit::Subject;
 use rule::{AlgorithmSet, Question, Rule};
 
 mod explain;

@@ -133,7 +133,7 @@ impl Server {
         };
         let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
-        let signer = Signer::new(tokens, policy, partners, system_clock(), memory);
+        let signer = Signer::new(tokens, policy, partners, system_clock(), memory, None);
         let signer = Arc::new(signer);
         Ok(Self {
             config,

@@ -1,29 +1,29 @@
 //! The life of a request, told in one place: find the key, ask the policy, let the token do it.
 //!
 //! Every public function here has the same course. The policy is asked before anything that depends on
-//! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
-//! gives is moved into the token's call. Bad content stops before the token is asked.
+//! whether a key exists, so that a refused key and one that is not there look alike. Bad content stops before the
+//! token is asked. What is allowed is recorded before it begins, which is the only way to a permit that can be
+//! moved into the token's call; and what came of it before it is answered.
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use futures_util::future::join_all;
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use crate::{
     algorithm::{Algorithm, Purpose},
+    audit::{Audit, Word},
     identity::Identity,
-    key::{Input, KeyName, KeyVersion, Version, ecdsa},
+    key::{Input, KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
-    policy::{Denied, Operation, Permit, Policy},
+    policy::{Operation, Permit, Policy},
 };
 
 pub use clock::Clock;
@@ -39,6 +39,9 @@ pub use platform::{
     missing_or_wrong,
 };
 
+use account::{Account, Granted, Roll, digest_of};
+
+mod account;
 mod certificate_request;
 mod clock;
 mod error;
@@ -56,7 +59,7 @@ pub struct Signer {
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
-    denials: AtomicU64,
+    roll: Arc<Roll>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
 }
@@ -66,6 +69,8 @@ pub struct Signer {
 pub struct Call {
     /// Who.
     pub identity: Arc<Identity>,
+    /// By which name the log knows the call.
+    pub name: Word,
     /// Until when.
     pub deadline: Instant,
 }
@@ -128,13 +133,15 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens, this policy, these partners, this clock, and this memory of messages.
+    /// With these tokens, this policy, these partners, this clock, this memory of messages, and this log; without
+    /// a log nothing is recorded.
     pub fn new(
         tokens: Vec<Arc<Token>>,
         policy: Policy,
         partners: Partners,
         clock: Clock,
         replay: ReplayMemory,
+        audit: Option<Arc<Audit>>,
     ) -> Self {
         Self {
             tokens,
@@ -142,7 +149,7 @@ impl Signer {
             partners: ArcSwap::from_pointee(partners),
             clock,
             replay,
-            denials: AtomicU64::new(0),
+            roll: Roll::new(audit),
             creating: Mutex::default(),
         }
     }
@@ -159,7 +166,12 @@ impl Signer {
 
     /// How many requests the policy has denied.
     pub fn denials(&self) -> u64 {
-        self.denials.load(Ordering::Relaxed)
+        self.roll.denials()
+    }
+
+    /// The log, if there is one.
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.roll.audit()
     }
 
     /// Puts another policy in force, for the next request.
@@ -173,9 +185,21 @@ impl Signer {
     ///
     /// [`Error`].
     pub async fn sign(&self, call: &Call, request: SignRequest) -> Result<Signature, Error> {
-        let (token, permit, input, form) = self.prepare(call, request)?;
+        let account = self.roll.open(call);
+        let signed = self.sign_prepared(&account, call, request).await;
+        account.close(signed).await
+    }
+
+    async fn sign_prepared(
+        &self,
+        account: &Account,
+        call: &Call,
+        request: SignRequest,
+    ) -> Result<Signature, Error> {
+        let (token, permit, input, form) = self.prepare(account, call, request)?;
         let (version, algorithm) = (permit.key().clone(), permit.algorithm());
         let raw = token.sign(permit, input, call.deadline).await?;
+        account.signed(&raw);
         finish(raw, version, algorithm, form)
     }
 
@@ -186,10 +210,11 @@ impl Signer {
         requests: Vec<SignRequest>,
     ) -> Vec<Result<Signature, Error>> {
         let mut results: Vec<Option<Result<Signature, Error>>> = Vec::with_capacity(requests.len());
+        let accounts: Vec<_> = requests.iter().map(|_| self.roll.open(call)).collect();
         // One call to each token that is concerned; there is nearly always one.
         let mut jobs: Vec<Job> = Vec::new();
         for (index, request) in requests.into_iter().enumerate() {
-            match self.prepare(call, request) {
+            match self.prepare(&accounts[index], call, request) {
                 Ok((token, permit, input, form)) => {
                     results.push(None);
                     let pending = Pending {
@@ -227,16 +252,18 @@ impl Signer {
                     algorithm,
                     form,
                 } = pending;
-                let result = raw
-                    .map_err(Error::from)
-                    .and_then(|raw| finish(raw, version, algorithm, form));
+                let result = raw.map_err(Error::from).and_then(|raw| {
+                    accounts[index].signed(&raw);
+                    finish(raw, version, algorithm, form)
+                });
                 results[index] = Some(result);
             }
         }
-        results
-            .into_iter()
-            .map(|result| result.unwrap_or(Err(Error::Token(TokenError::Lost))))
-            .collect()
+        let closed = accounts.into_iter().zip(results).map(|(account, result)| {
+            account.close(result.unwrap_or(Err(Error::Token(TokenError::Lost))))
+        });
+        // All of them tell the log before the first waits for the disk.
+        join_all(closed).await
     }
 
     /// Verifies a signature or MAC. Gives the version that made it, or `None` if none did.
@@ -253,43 +280,42 @@ impl Signer {
         signature: &[u8],
         form: SignatureForm,
     ) -> Result<Option<KeyVersion>, Error> {
-        let (found, permit) = self.permit(call, key, Operation::Verify, algorithm)?;
-        check_form(algorithm, form)?;
-        let input = signing_input(algorithm, content)?;
-        let mut permit = Some(permit);
-        for facts in found.versions(key) {
-            let permit = match permit
-                .take()
-                .filter(|permit| *permit.key() == facts.version)
-            {
-                Some(permit) => permit,
-                None => self.authorized(self.policy.load().authorize(
-                    &call.identity,
-                    &facts.version,
-                    Operation::Verify,
-                    algorithm,
-                ))?,
-            };
-            if verified(
-                &found.token,
-                facts,
-                permit,
-                input.clone(),
-                signature,
-                form,
-                call.deadline,
-            )
-            .await?
-            {
-                return Ok(Some(facts.version.clone()));
+        let account = self.roll.open(call);
+        let maker = async {
+            let (found, granted) =
+                self.permit(&account, call, key, Operation::Verify, algorithm)?;
+            check_form(algorithm, form)?;
+            let input = signing_input(algorithm, content)?;
+            let mut granted = Some(granted);
+            for facts in found.versions(key) {
+                let granted = match granted
+                    .take()
+                    .filter(|granted| *granted.key() == facts.version)
+                {
+                    Some(granted) => granted,
+                    None => account.authorized(self.policy.load().authorize(
+                        &call.identity,
+                        &facts.version,
+                        Operation::Verify,
+                        algorithm,
+                    ))?,
+                };
+                let signature = Given { signature, form };
+                let right = verified(&account, call, &found, facts, granted, &input, signature);
+                if right.await? {
+                    return Ok(Some(facts.version.clone()));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        };
+        let maker = maker.await;
+        account.close(maker).await
     }
 
     /// Everything of signing that comes before the token.
     fn prepare(
         &self,
+        account: &Account,
         call: &Call,
         request: SignRequest,
     ) -> Result<(Arc<Token>, Permit, Bytes, SignatureForm), Error> {
@@ -299,24 +325,23 @@ impl Signer {
             content,
             form,
         } = request;
-        let (found, permit) = self.permit(call, &key, Operation::Sign, algorithm)?;
+        let (found, granted) = self.permit(account, call, &key, Operation::Sign, algorithm)?;
         check_form(algorithm, form)?;
-        Ok((
-            found.token,
-            permit,
-            signing_input(algorithm, content)?,
-            form,
-        ))
+        let input = signing_input(algorithm, content)?;
+        let public = found.public(granted.key());
+        let permit = account.intend(granted, Some(digest_of(algorithm, &input)), public)?;
+        Ok((found.token, permit, input, form))
     }
 
     /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
     fn permit(
         &self,
+        account: &Account,
         call: &Call,
         wanted: &Selector,
         operation: Operation,
         algorithm: Algorithm,
-    ) -> Result<(Found, Permit), Error> {
+    ) -> Result<(Found, Granted), Error> {
         let found = self.find(&wanted.key);
         let version = match (&found, wanted.version) {
             (_, Some(version)) => version,
@@ -328,7 +353,7 @@ impl Signer {
             key: wanted.key.clone(),
             version,
         };
-        let permit = self.authorized(self.policy.load().authorize(
+        let granted = account.authorized(self.policy.load().authorize(
             &call.identity,
             &version,
             operation,
@@ -343,7 +368,7 @@ impl Signer {
         if !serves(operation, algorithm) {
             return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
         }
-        Ok((found, permit))
+        Ok((found, granted))
     }
 
     /// The one key of this name among all tokens.
@@ -378,32 +403,6 @@ impl Signer {
             }),
         }
     }
-
-    /// Records what the policy said.
-    fn authorized<S>(&self, verdict: Result<Permit<S>, Denied>) -> Result<Permit<S>, Error> {
-        match verdict {
-            Ok(permit) => {
-                tracing::debug!(
-                    client.id = %permit.identity().name(),
-                    operation = %permit.operation(),
-                    rule = permit.rule(),
-                    "permitted"
-                );
-                Ok(permit)
-            }
-            Err(denied) => {
-                self.denials.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(
-                    client.id = %denied.identity().name(),
-                    operation = %denied.asked().operation,
-                    key = denied.asked().key.as_ref().map(tracing::field::display),
-                    reason = %denied.reason(),
-                    "denied"
-                );
-                Err(Error::Denied(Box::new(denied)))
-            }
-        }
-    }
 }
 
 impl Found {
@@ -414,6 +413,11 @@ impl Found {
             .versions
             .iter()
             .filter(move |facts| version.is_none_or(|version| facts.version.version == version))
+    }
+
+    /// The public half of a version, unless it is a secret.
+    fn public(&self, version: &KeyVersion) -> Option<&PublicKey> {
+        self.key.version(version)?.public.as_ref()
     }
 
     /// Whether the key's record names the algorithm, and the token can do it.
@@ -523,30 +527,42 @@ fn finish(
     })
 }
 
+/// A signature that is to be verified.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    signature: &'a [u8],
+    form: SignatureForm,
+}
+
 /// Whether a version made the signature: with its public key here, or, for a MAC, by making it again there.
 async fn verified(
-    token: &Token,
+    account: &Account,
+    call: &Call,
+    found: &Found,
     facts: &VersionFacts,
-    permit: Permit,
-    input: Bytes,
-    signature: &[u8],
-    form: SignatureForm,
-    deadline: Instant,
+    granted: Granted,
+    input: &Bytes,
+    given: Given<'_>,
 ) -> Result<bool, Error> {
-    let algorithm = permit.algorithm();
-    match &facts.public {
+    let Given { signature, form } = given;
+    let algorithm = granted.algorithm();
+    let digest = digest_of(algorithm, input);
+    let permit = account.intend(granted, Some(digest), facts.public.as_ref())?;
+    let right = match &facts.public {
         Some(public) => {
             let input = if algorithm.prehash().is_some() {
-                Input::Digest(&input)
+                Input::Digest(input)
             } else {
-                Input::Message(&input)
+                Input::Message(input)
             };
-            Ok(public.verifies(algorithm, input, signature, form == SignatureForm::Der))
+            public.verifies(algorithm, input, signature, form == SignatureForm::Der)
         }
         None => {
             debug_assert_eq!(algorithm.purpose(), Purpose::Mac);
-            let mac = token.sign(permit, input, deadline).await?;
-            Ok(mac.ct_eq(signature).into())
+            let mac = found.token.sign(permit, input.clone(), call.deadline);
+            mac.await?.ct_eq(signature).into()
         }
-    }
+    };
+    account.verified(right);
+    Ok(right)
 }
