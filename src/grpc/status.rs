@@ -179,15 +179,7 @@ fn of_platform(error: PlatformError, text: String) -> Status {
         // One answer for every cause.
         PlatformError::Decryption => invalid(reason, text),
         PlatformError::NotSupported(_) => status(Code::FailedPrecondition, reason, text, []),
-        PlatformError::ReplayMemoryFull => retry(
-            Code::ResourceExhausted,
-            reason,
-            text,
-            Duration::from_secs(60),
-        ),
-        PlatformError::ReplayMemoryUnavailable => {
-            retry(Code::Unavailable, reason, text, Duration::from_secs(1))
-        }
+        PlatformError::Memory(error) => error.into(),
         PlatformError::NoRandom => internal("the system gave no random bytes"),
     }
 }

@@ -149,9 +149,16 @@ impl Assignment {
 }
 
 impl Custody {
-    /// Whose key this role takes: a secret in common is kept in a token, as every key that signs or decrypts.
+    /// Whose key this role takes: a secret in common is kept in a token, as every key that signs or decrypts. Where
+    /// the private key "encrypts", everybody "decrypts".
     pub fn of(role: &KeyRole) -> Self {
-        let private = |one: &KeyUse| matches!(one, KeyUse::Sign | KeyUse::Decrypt);
+        let proves_origin = role.algorithm.purpose() == Purpose::ProveOrigin;
+        let private = |one: &KeyUse| match one {
+            KeyUse::Sign => true,
+            KeyUse::Verify => false,
+            KeyUse::Decrypt => !proves_origin,
+            KeyUse::Encrypt => proves_origin,
+        };
         if is_symmetric(role.algorithm) || role.uses.iter().any(private) {
             Self::Ours
         } else {

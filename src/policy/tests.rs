@@ -167,7 +167,7 @@ algorithms = ["RS256"]
     assert_eq!(denied.reason(), Reason::Operation);
     assert_eq!(
         denied.to_string(),
-        "dns:x may not verify key=k version=1 algorithm=RS256: rules name this identity and key, but not with this operation"
+        "dns:x may not verify key=k version=1 algorithm=RS256: rules name this identity and key or partner, but not with this operation"
     );
 }
 

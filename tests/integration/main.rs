@@ -13,6 +13,7 @@ mod check;
 mod cli;
 mod config;
 mod dev;
+mod documents;
 mod faults;
 mod fixtures;
 mod harness;

@@ -1,5 +1,7 @@
 //! Platforms' messages through the shipped daemon: signed, verified, explained, remembered and refused.
 
+mod command;
+mod plain;
 mod vectors;
 mod verdicts;
 mod world;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Admitted, Dealing, KeyUsed, PlatformError, shown, system_random};
 use crate::{
+    audit::Ending,
     policy::Operation,
     scheme::{Act, Message, SchemeName, Sealing, Signed, Signing},
     signer::{Call, Error, Signer, digest_of},
@@ -65,6 +66,9 @@ impl Signer {
         }
         let jwe = match prepared.sealing() {
             None => None,
+            Some(sealing) if sealing.proves_origin() => {
+                Some(self.origin_proved(call, admitted, sealing).await?)
+            }
             Some(sealing) => Some(Self::sealed_to(admitted, sealing)?),
         };
         let draft = prepared
@@ -122,6 +126,26 @@ impl Signer {
         admitted.account.signed(&raw);
         let key = KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
         Ok((raw, key))
+    }
+
+    /// The JWE whose content key the primary version of our key in the role proves the origin of.
+    async fn origin_proved(
+        &self,
+        call: &Call,
+        admitted: &Admitted<'_>,
+        sealing: &Sealing,
+    ) -> Result<String, Error> {
+        let draft = sealing.proving_origin().map_err(PlatformError::from)?;
+        let found = self.playing(admitted, &sealing.key_role, sealing.algorithm)?;
+        let facts = found.key.primary();
+        // Of a content key not even a hash is written down.
+        let permit = admitted.intend(facts, Operation::Sign, sealing.algorithm, None)?;
+        let proof = found
+            .token
+            .seal_with_private_key(permit, draft.content_key(), call.deadline)
+            .await?;
+        admitted.account.ends(Ending::Succeeded);
+        Ok(draft.finish(&proof).map_err(PlatformError::from)?)
     }
 
     /// Encrypts to the partner: to the first of its keys.
