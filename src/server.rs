@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    admin,
+    admin, audit,
     config::{self, Config},
     grpc::{Calls, CompleteStatus, CountCalls, Services},
     pkcs11::{Health, Token},
@@ -27,10 +27,15 @@ use crate::{
     tls::Endpoint,
 };
 
+use roll::Roll;
+
+mod roll;
+
 /// A daemon that is about to serve: ports are bound, tokens are starting.
 pub struct Server {
     config: Config,
     signer: Arc<Signer>,
+    roll: Option<Roll>,
     endpoint: Arc<Endpoint>,
     listener: TcpListener,
     admin: Option<(admin::Config, TcpListener)>,
@@ -45,6 +50,9 @@ pub enum ServerError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
     /// A port.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -113,6 +121,14 @@ impl Server {
     /// [`ServerError`].
     pub async fn bind(mut config: Config, executable: PathBuf) -> Result<Self, ServerError> {
         let endpoint = Endpoint::load(config.tls.clone())?;
+        let policy = std::mem::replace(
+            &mut config.policy,
+            config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
+        );
+        // Before anybody can ask for anything.
+        let (log, digest) = (config.audit.clone(), policy.digest().to_owned());
+        let roll = tokio::task::spawn_blocking(move || Roll::open(log, &digest));
+        let roll = roll.await.map_err(std::io::Error::other)??;
         let listener = listen(config.server.address).await?;
         let admin = match config.admin.take() {
             Some(admin) => {
@@ -122,10 +138,6 @@ impl Server {
             None => None,
         };
         let tokens = open_tokens(&config, &executable);
-        let policy = std::mem::replace(
-            &mut config.policy,
-            config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
-        );
         let partners = std::mem::take(&mut config.partners);
         let settings = Settings {
             replay: config.replay,
@@ -133,11 +145,13 @@ impl Server {
         };
         let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
-        let signer = Signer::new(tokens, policy, partners, system_clock(), memory, None);
+        let audit = roll.as_ref().map(|roll| Arc::clone(&roll.audit));
+        let signer = Signer::new(tokens, policy, partners, system_clock(), memory, audit);
         let signer = Arc::new(signer);
         Ok(Self {
             config,
             signer,
+            roll,
             endpoint,
             listener,
             admin,
@@ -174,10 +188,12 @@ impl Server {
         let Self {
             config,
             signer,
+            roll,
             endpoint,
             listener,
             admin,
         } = self;
+        let keeping = roll.map(|roll| roll.keep(signer.tokens(), Arc::clone(signer.checkpoints())));
         let (health, health_service) = tonic_health::server::health_reporter();
         let address = listener.local_addr()?;
         let admin_address = admin
@@ -281,6 +297,9 @@ impl Server {
                     })
             }
         };
+        if let (Some(keeping), Some(audit)) = (keeping, signer.audit()) {
+            keeping.close(audit).await;
+        }
         stop_tokens(signer.tokens()).await;
         ended?;
         tracing::info!("stopped");

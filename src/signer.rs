@@ -26,6 +26,7 @@ use crate::{
     policy::{Operation, Permit, Policy},
 };
 
+pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
 pub use import::ImportRequest;
@@ -43,6 +44,7 @@ use account::{Account, Granted, Roll, digest_of};
 
 mod account;
 mod certificate_request;
+mod checkpoints;
 mod clock;
 mod error;
 mod import;
@@ -60,6 +62,7 @@ pub struct Signer {
     clock: Clock,
     replay: ReplayMemory,
     roll: Arc<Roll>,
+    checkpoints: Arc<Checkpoints>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
 }
@@ -150,6 +153,7 @@ impl Signer {
             clock,
             replay,
             roll: Roll::new(audit),
+            checkpoints: Arc::default(),
             creating: Mutex::default(),
         }
     }
@@ -172,6 +176,16 @@ impl Signer {
     /// The log, if there is one.
     pub fn audit(&self) -> Option<&Arc<Audit>> {
         self.roll.audit()
+    }
+
+    /// How long calls waited for the log.
+    pub fn audit_waits(&self) -> &Waits {
+        self.roll.waits()
+    }
+
+    /// What is known of the log's checkpoints.
+    pub const fn checkpoints(&self) -> &Arc<Checkpoints> {
+        &self.checkpoints
     }
 
     /// Puts another policy in force, for the next request.

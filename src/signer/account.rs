@@ -12,6 +12,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use crate::{
@@ -24,13 +25,14 @@ use crate::{
     key::{KeyVersion, PublicKey},
     pkcs11::Key,
     policy::{Asked, Denied, Operation, Partnership, Permit, Subject, Use},
-    signer::{Call, Error},
+    signer::{Call, Error, Waits},
 };
 
 /// Where accounts are recorded; nowhere, if the operator said so.
 pub(super) struct Roll {
     audit: Option<Arc<Audit>>,
     denials: AtomicU64,
+    waits: Waits,
 }
 
 /// What one call does.
@@ -71,11 +73,16 @@ impl Roll {
         Arc::new(Self {
             audit,
             denials: AtomicU64::new(0),
+            waits: Waits::default(),
         })
     }
 
     pub(super) const fn audit(&self) -> Option<&Arc<Audit>> {
         self.audit.as_ref()
+    }
+
+    pub(super) const fn waits(&self) -> &Waits {
+        &self.waits
     }
 
     pub(super) fn denials(&self) -> u64 {
@@ -268,12 +275,17 @@ impl Account {
             };
             audit.outcomes(acts.into_iter().map(ended).collect())
         });
+        if waits.is_empty() && outcomes.is_none() {
+            return result;
+        }
+        let begun = Instant::now();
         for wait in waits {
             wait.await?;
         }
         if let Some(outcomes) = outcomes {
             outcomes.await?;
         }
+        self.roll.waits.count(begun.elapsed());
         result
     }
 
