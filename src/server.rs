@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{SignalKind, signal},
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -27,8 +27,10 @@ use crate::{
     tls::Endpoint,
 };
 
+use reload::reload_on_change;
 use roll::Roll;
 
+mod reload;
 mod roll;
 
 /// A daemon that is about to serve: ports are bound, tokens are starting.
@@ -346,8 +348,18 @@ async fn report_health(signer: Arc<Signer>, reporter: HealthReporter) {
         .iter()
         .map(|token| (token.name().to_string(), token.health()))
         .collect();
+    let mut ticks = interval(AUDIT_INTERVAL);
+    let mut failed = false;
     loop {
         let mut all = ServingStatus::Serving;
+        if let Some(fault) = signer.audit_fault() {
+            all = ServingStatus::NotServing;
+            if !std::mem::replace(&mut failed, true) {
+                tracing::error!(%fault, "the audit log is not written; nothing is done until it is");
+            }
+        } else {
+            failed = false;
+        }
         for (name, health) in &mut receivers {
             let status = match *health.borrow_and_update() {
                 Health::Ready => ServingStatus::Serving,
@@ -366,8 +378,11 @@ async fn report_health(signer: Arc<Signer>, reporter: HealthReporter) {
         let changes = receivers
             .iter_mut()
             .map(|(_, health)| Box::pin(watch::Receiver::changed(health)));
-        if futures_util::future::select_all(changes).await.0.is_err() {
-            return;
+        tokio::select! {
+            changed = futures_util::future::select_all(changes) => if changed.0.is_err() {
+                return;
+            },
+            _ = ticks.tick() => {}
         }
     }
 }
@@ -395,86 +410,6 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
     }
 }
 
-/// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
-async fn reload_on_change(
-    mut hangup: Signal,
-    policy_file: PathBuf,
-    platforms: config::Platforms,
-    signer: Arc<Signer>,
-    endpoint: Arc<Endpoint>,
-) {
-    let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
-    let mut seen = fingerprint(&policy_file);
-    let mut seen_platforms = platforms.fingerprint();
-    loop {
-        let asked = tokio::select! {
-            _ = hangup.recv() => true,
-            _ = ticks.tick() => false,
-        };
-        let now = fingerprint(&policy_file);
-        if asked || now != seen {
-            seen = now;
-            match config::load_policy(&policy_file) {
-                Ok(policy) if policy.digest() == signer.policy().digest() => {}
-                Ok(policy) => {
-                    tracing::info!(
-                        policy = policy.digest(),
-                        rules = policy.len(),
-                        "policy reloaded"
-                    );
-                    signer.replace_policy(policy);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the new policy is refused; the old one stays in force")
-                }
-            }
-        }
-        let now = platforms.fingerprint();
-        if asked || now != seen_platforms {
-            seen_platforms = now;
-            reload_partners(platforms.clone(), &signer).await;
-        }
-        let door = Arc::clone(&endpoint);
-        let reloaded = tokio::task::spawn_blocking(move || {
-            let reloaded = (asked || door.changed()).then(|| door.reload());
-            (reloaded, door.recheck())
-        });
-        match reloaded.await {
-            Ok((Some(Ok(closed)), _)) => tracing::info!(closed, "certificates reloaded"),
-            Ok((Some(Err(error)), _)) => {
-                tracing::error!(%error, "the new certificates are refused; the old ones stay in force");
-            }
-            Ok((None, 0)) | Err(_) => {}
-            Ok((None, closed)) => {
-                tracing::info!(closed, "connections closed whose certificates have expired")
-            }
-        }
-    }
-}
-
-/// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
-async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
-    match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
-        Ok(Ok(partners)) => {
-            tracing::info!(
-                partners = partners.iter().count(),
-                schemes = partners.schemes().count(),
-                "partners reloaded"
-            );
-            signer.replace_partners(partners);
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the new partners are refused; the old ones stay in force");
-        }
-        Err(error) => tracing::error!(%error, "the partners can't be reloaded"),
-    }
-}
-
-fn fingerprint(path: &std::path::Path) -> Option<(SystemTime, u64)> {
-    let facts = std::fs::metadata(path).ok()?;
-    Some((facts.modified().ok()?, facts.len()))
-}
-
 async fn stop_on_signal(stop: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) = (
         signal(SignalKind::terminate()),
@@ -492,6 +427,9 @@ async fn stop_on_signal(stop: CancellationToken) {
 
 /// How long the ready line waits for tokens that are neither up nor known to be down.
 const FIRST_START: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether the audit log is still written.
+const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;

@@ -13,14 +13,13 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
 use crate::{
     algorithm::{Algorithm, Purpose},
-    audit::{Audit, Word},
+    audit::{self, Audit, Word},
     identity::Identity,
-    key::{Input, KeyName, KeyVersion, PublicKey, Version, ecdsa},
+    key::{KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
     policy::{Operation, Permit, Policy},
@@ -41,6 +40,7 @@ pub use platform::{
 };
 
 use account::{Account, Granted, Roll, digest_of};
+use verify::{Given, verified};
 
 mod account;
 mod certificate_request;
@@ -53,6 +53,7 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
@@ -178,6 +179,21 @@ impl Signer {
         self.roll.audit()
     }
 
+    /// Why nothing is recorded, and so nothing done; `None` if all is well, or there is no log.
+    pub fn audit_fault(&self) -> Option<String> {
+        match self.audit()?.health() {
+            audit::Health::Good => None,
+            audit::Health::Stalled(since) => Some(format!(
+                "the disk of the audit log has not answered for {} s",
+                since.as_secs()
+            )),
+            audit::Health::Failed(trouble) => Some(trouble.to_string()),
+            audit::Health::Closed => {
+                Some("the audit log is closed: the daemon is ending".to_owned())
+            }
+        }
+    }
+
     /// How long calls waited for the log.
     pub fn audit_waits(&self) -> &Waits {
         self.roll.waits()
@@ -278,52 +294,6 @@ impl Signer {
         });
         // All of them tell the log before the first waits for the disk.
         join_all(closed).await
-    }
-
-    /// Verifies a signature or MAC. Gives the version that made it, or `None` if none did.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`]; a signature that is not valid is none.
-    pub async fn verify(
-        &self,
-        call: &Call,
-        key: &Selector,
-        algorithm: Algorithm,
-        content: Content,
-        signature: &[u8],
-        form: SignatureForm,
-    ) -> Result<Option<KeyVersion>, Error> {
-        let account = self.roll.open(call);
-        let maker = async {
-            let (found, granted) =
-                self.permit(&account, call, key, Operation::Verify, algorithm)?;
-            check_form(algorithm, form)?;
-            let input = signing_input(algorithm, content)?;
-            let mut granted = Some(granted);
-            for facts in found.versions(key) {
-                let granted = match granted
-                    .take()
-                    .filter(|granted| *granted.key() == facts.version)
-                {
-                    Some(granted) => granted,
-                    None => account.authorized(self.policy.load().authorize(
-                        &call.identity,
-                        &facts.version,
-                        Operation::Verify,
-                        algorithm,
-                    ))?,
-                };
-                let signature = Given { signature, form };
-                let right = verified(&account, call, &found, facts, granted, &input, signature);
-                if right.await? {
-                    return Ok(Some(facts.version.clone()));
-                }
-            }
-            Ok(None)
-        };
-        let maker = maker.await;
-        account.close(maker).await
     }
 
     /// Everything of signing that comes before the token.
@@ -539,44 +509,4 @@ fn finish(
         version,
         algorithm,
     })
-}
-
-/// A signature that is to be verified.
-#[derive(Clone, Copy)]
-struct Given<'a> {
-    signature: &'a [u8],
-    form: SignatureForm,
-}
-
-/// Whether a version made the signature: with its public key here, or, for a MAC, by making it again there.
-async fn verified(
-    account: &Account,
-    call: &Call,
-    found: &Found,
-    facts: &VersionFacts,
-    granted: Granted,
-    input: &Bytes,
-    given: Given<'_>,
-) -> Result<bool, Error> {
-    let Given { signature, form } = given;
-    let algorithm = granted.algorithm();
-    let digest = digest_of(algorithm, input);
-    let permit = account.intend(granted, Some(digest), facts.public.as_ref())?;
-    let right = match &facts.public {
-        Some(public) => {
-            let input = if algorithm.prehash().is_some() {
-                Input::Digest(input)
-            } else {
-                Input::Message(input)
-            };
-            public.verifies(algorithm, input, signature, form == SignatureForm::Der)
-        }
-        None => {
-            debug_assert_eq!(algorithm.purpose(), Purpose::Mac);
-            let mac = found.token.sign(permit, input.clone(), call.deadline);
-            mac.await?.ct_eq(signature).into()
-        }
-    };
-    account.verified(right);
-    Ok(right)
 }
