@@ -36,6 +36,7 @@ mod rule;
 pub struct Policy {
     rules: Vec<Rule>,
     digest: String,
+    sha256: [u8; 32],
 }
 
 /// A request that no rule allows.
@@ -88,12 +89,18 @@ impl Policy {
         Ok(Self {
             rules: file::rules(text)?,
             digest: hex::encode(&Sha256::digest(text)[..8]),
+            sha256: Sha256::digest(text).into(),
         })
     }
 
     /// The first 8 bytes of the SHA-256 of the file's text, in hexadecimal, to name it in logs.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// SHA-256 of the file's text.
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
     }
 
     /// How many rules there are.

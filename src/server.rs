@@ -128,8 +128,8 @@ impl Server {
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
         // Before anybody can ask for anything.
-        let (log, digest) = (config.audit.clone(), policy.digest().to_owned());
-        let roll = tokio::task::spawn_blocking(move || Roll::open(log, &digest));
+        let (log, digest) = (config.audit.clone(), *policy.sha256());
+        let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest));
         let roll = roll.await.map_err(std::io::Error::other)??;
         let listener = listen(config.server.address).await?;
         let admin = match config.admin.take() {
@@ -354,7 +354,10 @@ async fn report_health(signer: Arc<Signer>, reporter: HealthReporter) {
         let mut all = ServingStatus::Serving;
         if let Some(fault) = signer.audit_fault() {
             all = ServingStatus::NotServing;
-            if !std::mem::replace(&mut failed, true) {
+            let ending = signer
+                .audit()
+                .is_some_and(|audit| audit.health() == audit::Health::Closed);
+            if !std::mem::replace(&mut failed, true) && !ending {
                 tracing::error!(%fault, "the audit log is not written; nothing is done until it is");
             }
         } else {

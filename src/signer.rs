@@ -229,8 +229,9 @@ impl Signer {
         let (token, permit, input, form) = self.prepare(account, call, request)?;
         let (version, algorithm) = (permit.key().clone(), permit.algorithm());
         let raw = token.sign(permit, input, call.deadline).await?;
-        account.signed(&raw);
-        finish(raw, version, algorithm, form)
+        let signature = finish(raw, version, algorithm, form)?;
+        account.signed(&signature.bytes);
+        Ok(signature)
     }
 
     /// Signs many things; each has its own result, in order.
@@ -283,8 +284,9 @@ impl Signer {
                     form,
                 } = pending;
                 let result = raw.map_err(Error::from).and_then(|raw| {
-                    accounts[index].signed(&raw);
-                    finish(raw, version, algorithm, form)
+                    let signature = finish(raw, version, algorithm, form)?;
+                    accounts[index].signed(&signature.bytes);
+                    Ok(signature)
                 });
                 results[index] = Some(result);
             }

@@ -42,7 +42,7 @@ pub(super) async fn reload_on_change(
                         rules = policy.len(),
                         "policy reloaded"
                     );
-                    let digest = policy.digest().parse().ok();
+                    let digest = Some(Digest::from_bytes(*policy.sha256()));
                     // Before it decides anything.
                     if record(&signer, Reloadable::Policy, digest, true).await {
                         signer.replace_policy(policy);

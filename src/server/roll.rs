@@ -5,17 +5,18 @@ use std::{
     fs,
     os::unix::fs::DirBuilderExt,
     path::Path,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    audit::{self, Audit, Keeper, OpenError, Opening, Origin, Sinks, StopReason, Vkey},
+    audit::{self, Audit, Digest, Keeper, OpenError, Opening, Origin, Sinks, StopReason, Vkey},
     key::PublicKey,
-    pkcs11::{Token, TokenError},
+    pkcs11::{Health, Token, TokenError},
     signer::Checkpoints,
 };
 
@@ -40,7 +41,7 @@ impl Roll {
     /// # Errors
     ///
     /// [`OpenError`].
-    pub(super) fn open(config: audit::Config, policy: &str) -> Result<Option<Self>, OpenError> {
+    pub(super) fn open(config: audit::Config, policy: [u8; 32]) -> Result<Option<Self>, OpenError> {
         if !config.enabled {
             tracing::warn!(
                 "audit.enabled is false: nothing is recorded, and nobody will know what was signed for whom"
@@ -64,7 +65,7 @@ impl Roll {
             durability: config.durability,
             segment_bytes: config.segment_bytes,
             vkeys: known.iter().cloned().collect(),
-            policy: policy.parse().ok(),
+            policy: Some(Digest::from_bytes(policy)),
             clock: SystemTime::now,
         })?;
         tracing::info!(%origin, directory = %config.directory.display(), records = audit.durable(), "audit log open");
@@ -98,9 +99,16 @@ impl Roll {
         checkpoints: Arc<Checkpoints>,
         stop: CancellationToken,
     ) {
-        let public = tokio::select! {
-            public = checkpoint_key(&token, self.known.as_ref(), &self.origin) => public,
-            () = stop.cancelled() => return,
+        let public = {
+            let mut key = pin!(checkpoint_key(&token, self.known.as_ref(), &self.origin));
+            tokio::select! {
+                public = &mut key => public,
+                // There may be just the time for the last one.
+                () = stop.cancelled() => match timeout(LAST_CHANCE, key).await {
+                    Ok(public) => public,
+                    Err(_) => return,
+                },
+            }
         };
         let Some(vkey) = Vkey::new(self.origin.clone(), &public) else {
             tracing::error!("the token's key for checkpoints is not of Ed25519; there are none");
@@ -130,7 +138,7 @@ impl Keeping {
             tracing::error!(%error, "the end is not in the audit log");
         }
         self.stop.cancel();
-        if tokio::time::timeout(PATIENCE, self.task).await.is_err() {
+        if timeout(PATIENCE, self.task).await.is_err() {
             tracing::warn!("no checkpoint of the last records: the token did not sign it in time");
         }
     }
@@ -141,6 +149,9 @@ impl Keeping {
 async fn checkpoint_key(token: &Token, known: Option<&Vkey>, origin: &Origin) -> PublicKey {
     let mut told = false;
     loop {
+        // Only ends with the token.
+        let mut health = token.health();
+        let _ = health.wait_for(|health| *health == Health::Ready).await;
         match token.checkpoint_key(Instant::now() + PATIENCE).await {
             Ok(first) => {
                 let of_ours = |public: &&PublicKey| {
@@ -190,5 +201,7 @@ fn origin(config: &audit::Config, known: Option<&Vkey>) -> Origin {
 
 /// How long a checkpoint may take to be signed.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a daemon that ends waits for the key of its first checkpoint.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
 /// How long to wait before the token is asked again.
 const PAUSE: Duration = Duration::from_millis(200);

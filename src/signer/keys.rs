@@ -196,12 +196,12 @@ impl Signer {
         let input = super::signing_input(algorithm, super::Content::Message(to_sign.into()))?;
         let permit = account.intend(granted, Some(digest_of(algorithm, &input)), Some(&public))?;
         let raw = found.token.sign(permit, input, call.deadline).await?;
-        account.signed(&raw);
         let form = match algorithm {
             Algorithm::Ecdsa(_) => SignatureForm::Der,
             _ => SignatureForm::Raw,
         };
         let signature = finish(raw, version, algorithm, form)?;
+        account.signed(&signature.bytes);
         let der = certificate_request::signed(&certify, &public, algorithm, signature.bytes)?;
         Ok((der, signature.version))
     }

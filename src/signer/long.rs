@@ -146,8 +146,9 @@ impl LongSignature {
                 }
                 LongKind::Mac(mac) => mac.finish().await?,
             };
-            account.signed(&raw);
-            finish(raw, version, algorithm, form)
+            let signature = finish(raw, version, algorithm, form)?;
+            account.signed(&signature.bytes);
+            Ok(signature)
         };
         let signed = signed.await;
         account.close(signed).await
