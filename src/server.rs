@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::watch,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -208,8 +208,11 @@ impl Server {
             let refresh = Duration::from_secs(config.server.refresh_interval_seconds.max(1).into());
             tasks.spawn(watch_token(Arc::clone(token), refresh));
         }
-        // Before anyone is told that we are ready: until then a SIGHUP would end the process.
+        // Before anyone is told that we are ready: until then any of them would end the process at once.
         let hangup = signal(SignalKind::hangup())?;
+        let endings = [SignalKind::terminate(), SignalKind::interrupt()];
+        let [terminate, interrupt] = endings.map(signal);
+        let (terminate, interrupt) = (terminate?, interrupt?);
         tasks.spawn(reload_on_change(
             hangup,
             config.policy_file.clone(),
@@ -234,7 +237,7 @@ impl Server {
                 }
             });
         }
-        tasks.spawn(stop_on_signal(stop.clone()));
+        tasks.spawn(stop_on_signal(terminate, interrupt, stop.clone()));
 
         let accepting = CancellationToken::new();
         let incoming = endpoint.accept(listener, accepting.clone());
@@ -413,13 +416,7 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
     }
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return;
-    };
+async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

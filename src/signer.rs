@@ -22,7 +22,7 @@ use crate::{
     key::{KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
-    policy::{Operation, Permit, Policy},
+    policy::{Denied, Operation, Permit, Policy, Signing, Subject},
 };
 
 pub use checkpoints::{Checkpoints, Waits};
@@ -311,15 +311,19 @@ impl Signer {
             content,
             form,
         } = request;
-        let (found, granted) = self.permit(account, call, &key, Operation::Sign, algorithm)?;
+        let (found, granted) = self.permit_to_sign(account, call, &key, algorithm)?;
         check_form(algorithm, form)?;
+        let granted = account.limited(granted, |permit| match &content {
+            Content::Message(message) => permit.for_message(message),
+            Content::Digest(_) => permit.for_digest(),
+        })?;
         let input = signing_input(algorithm, content)?;
         let public = found.public(granted.key());
         let permit = account.intend(granted, Some(digest_of(algorithm, &input)), public)?;
         Ok((found.token, permit, input, form))
     }
 
-    /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
+    /// Leave to use a key otherwise than to sign.
     fn permit(
         &self,
         account: &Account,
@@ -328,6 +332,35 @@ impl Signer {
         operation: Operation,
         algorithm: Algorithm,
     ) -> Result<(Found, Granted), Error> {
+        self.permitted(account, wanted, operation, algorithm, |policy, version| {
+            let now = self.clock.now();
+            policy.authorize(&call.identity, version, operation, algorithm, now)
+        })
+    }
+
+    /// Leave to sign, for which the content has still to pass the policy's limits.
+    fn permit_to_sign(
+        &self,
+        account: &Account,
+        call: &Call,
+        wanted: &Selector,
+        algorithm: Algorithm,
+    ) -> Result<(Found, Granted<Signing>), Error> {
+        let sign = Operation::Sign;
+        self.permitted(account, wanted, sign, algorithm, |policy, version| {
+            policy.authorize_sign(&call.identity, version, algorithm, self.clock.now())
+        })
+    }
+
+    /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
+    fn permitted<S: Subject>(
+        &self,
+        account: &Account,
+        wanted: &Selector,
+        operation: Operation,
+        algorithm: Algorithm,
+        ask: impl FnOnce(&Policy, &KeyVersion) -> Result<Permit<S>, Denied>,
+    ) -> Result<(Found, Granted<S>), Error> {
         let found = self.find(&wanted.key);
         let version = match (&found, wanted.version) {
             (_, Some(version)) => version,
@@ -339,12 +372,7 @@ impl Signer {
             key: wanted.key.clone(),
             version,
         };
-        let granted = account.authorized(self.policy.load().authorize(
-            &call.identity,
-            &version,
-            operation,
-            algorithm,
-        ))?;
+        let granted = account.authorized(ask(&self.policy.load(), &version))?;
         let found = found?;
         found
             .key

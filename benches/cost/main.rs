@@ -138,7 +138,8 @@ async fn measure(arguments: &Arguments) -> Report {
     }
     if wanted(platform::SIGN) || wanted(platform::VERIFY) {
         let files = tempfile::tempdir().expect("a temporary directory");
-        platform::write_partners(files.path(), &checked).await;
+        let platform = platform::Platform::new(arguments.rounds);
+        platform::write_partners(files.path(), &platform);
         let partners = Some(files.path().to_owned());
         let settings = Settings {
             partners,
@@ -150,7 +151,7 @@ async fn measure(arguments: &Arguments) -> Report {
             report.add(platform::sign(&daemon, rounds, seconds).await);
         }
         if wanted(platform::VERIFY) {
-            report.add(platform::verify(&daemon, rounds, seconds).await);
+            report.add(platform::verify(&daemon, &platform).await);
         }
     }
     drop(checked);

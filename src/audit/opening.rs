@@ -282,7 +282,7 @@ fn find(opening: &Opening, signed: Option<&SignedCheckpoint>) -> Result<Found, O
                 if follower.place().0 != day_of {
                     (day, day_of) = (None, follower.place().0);
                 }
-                day.get_or_insert(record.time.day());
+                day.get_or_insert_with(|| record.time.day());
             }
             Ok(None) => break None,
             Err(fault) if position < size => {

@@ -324,7 +324,7 @@ impl Examination {
             }
             Event::Started(started) => {
                 self.report.starts += 1;
-                let origin = self.origin.get_or_insert(started.origin.clone());
+                let origin = self.origin.get_or_insert_with(|| started.origin.clone());
                 if *origin != started.origin {
                     return Err(self.wrong(Wrong::Origin(started.origin)));
                 }

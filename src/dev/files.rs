@@ -145,7 +145,7 @@ mod tests {
             let algorithm: Algorithm = algorithm.parse().unwrap();
             let key = key.parse().unwrap();
             policy
-                .explain(&who, Some(&key), operation, Some(algorithm))
+                .explain(&who, Some(&key), operation, Some(algorithm), None)
                 .allowed
         };
         assert!(allowed(

@@ -25,6 +25,10 @@ impl From<Error> for Status {
         match error {
             // The same words whether the key is there or not.
             Error::Denied(denied) => {
+                // It is about the caller's own content, and he may use the key: he is told what is wrong with it.
+                if let Some(limit) = denied.limit() {
+                    return status(Code::PermissionDenied, limit.code(), limit.to_string(), []);
+                }
                 let asked = denied.asked();
                 let mut metadata = vec![
                     ("identity", denied.identity().name().to_string()),

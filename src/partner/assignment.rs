@@ -112,8 +112,9 @@ impl Assignment {
 
     /// What can be done: what the scheme is for, and issuing access tokens where the partner's file says how.
     pub fn acts(&self) -> impl Iterator<Item = Act> {
-        let tokens = self.access_tokens.as_ref().map(|_| Act::IssueAccessToken);
-        self.scheme.acts().chain(tokens)
+        let issues = self.access_tokens.is_some();
+        let acts = self.scheme.acts();
+        acts.filter(move |act| issues || *act != Act::IssueAccessToken)
     }
 
     /// Whether this can be done.

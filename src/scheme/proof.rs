@@ -13,10 +13,10 @@ use crate::{
         document::SchemeError,
         encoding,
         examination::Match,
-        expression::Text,
         opening::{Sealed, SealedContent},
         sign::Draft,
         test_key::{self, TestKey},
+        text::Text,
         vector::{Key, Kind, Vector, WrongValue},
     },
 };

@@ -24,7 +24,7 @@ use crate::{
     identity::Identity,
     key::{KeyVersion, PublicKey},
     pkcs11::Key,
-    policy::{Asked, Denied, Operation, Partnership, Permit, Subject, Use},
+    policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
     signer::{Call, Error, Waits},
 };
 
@@ -110,6 +110,34 @@ impl Account {
             self.state().idle = Some(granted.asked());
         }
         Ok(granted)
+    }
+
+    /// Leave to sign, narrowed to what is signed.
+    pub(super) fn limited(
+        &self,
+        granted: Granted<Signing>,
+        limit: impl FnOnce(Permit<Signing>) -> Result<Permit, Denied>,
+    ) -> Result<Granted, Error> {
+        self.authorized(limit(granted.0))
+    }
+
+    /// The same for a message that is still to come.
+    pub(super) fn limited_stream(
+        &self,
+        granted: Granted<Signing>,
+    ) -> Result<(Granted, StreamLimit), Error> {
+        match granted.0.for_stream() {
+            Ok((permit, limit)) => Ok((self.authorized(Ok(permit))?, limit)),
+            Err(denied) => Err(self.refused(denied)),
+        }
+    }
+
+    /// A denial that came later, recorded.
+    pub(super) fn refused(&self, denied: Denied) -> Error {
+        match self.seen::<Use>(Err(denied)) {
+            Err(error) => error,
+            Ok(_) => unreachable!("a denial is no permit"),
+        }
     }
 
     /// The same for what changes nothing and touches no private key: only its denial is recorded.

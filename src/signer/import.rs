@@ -79,10 +79,12 @@ impl Signer {
             return Err(InvalidUsage::NoAlgorithm.into());
         }
         let name = key.name;
-        let verdict = self
-            .policy
-            .load()
-            .authorize_import(&call.identity, &name, &key.algorithms);
+        let verdict = self.policy.load().authorize_import(
+            &call.identity,
+            &name,
+            &key.algorithms,
+            self.clock.now(),
+        );
         let granted = account.authorized(verdict)?;
         let usage = Usage::new(
             key.key_type,
@@ -143,10 +145,9 @@ impl Signer {
         let _granted = self.may_import(account, call, name)?;
         let found = self.find(name)?;
         let algorithms = found.key.usage.algorithms();
-        let verdict = self
-            .policy
-            .load()
-            .authorize_import(&call.identity, name, algorithms);
+        let now = self.clock.now();
+        let policy = self.policy.load_full();
+        let verdict = policy.authorize_import(&call.identity, name, algorithms, now);
         let granted = account.authorized(verdict)?;
         let _reserved = self
             .reserve(name)
@@ -170,7 +171,8 @@ impl Signer {
         name: &KeyName,
     ) -> Result<Granted<Creation>, Error> {
         let policy = self.policy.load();
-        let ask = |algorithm| policy.authorize_import(&call.identity, name, &[algorithm]);
+        let now = self.clock.now();
+        let ask = |algorithm| policy.authorize_import(&call.identity, name, &[algorithm], now);
         let verdict = Algorithm::ALL
             .into_iter()
             .find_map(|algorithm| ask(algorithm).ok())

@@ -65,10 +65,12 @@ impl Signer {
         if algorithms.is_empty() {
             return Err(InvalidUsage::NoAlgorithm.into());
         }
-        let verdict = self
-            .policy
-            .load()
-            .authorize_create(&call.identity, &name, &algorithms);
+        let verdict = self.policy.load().authorize_create(
+            &call.identity,
+            &name,
+            &algorithms,
+            self.clock.now(),
+        );
         let granted = account.authorized(verdict)?;
         let usage = Usage::new(
             key_type,
@@ -107,20 +109,24 @@ impl Signer {
     /// [`Error`].
     pub async fn key(&self, call: &Call, name: &KeyName) -> Result<Arc<Key>, Error> {
         let account = self.roll.open(call);
+        let verdict = self
+            .policy
+            .load()
+            .authorize_get(&call.identity, name, self.clock.now());
         let key = account
-            .seen(self.policy.load().authorize_get(&call.identity, name))
+            .seen(verdict)
             .and_then(|_granted| Ok(self.find(name)?.key));
         account.close(key).await
     }
 
     /// The keys that the caller may see, by name.
     pub fn keys(&self, call: &Call) -> Vec<Arc<Key>> {
-        let policy = self.policy.load();
+        let (policy, now) = (self.policy.load(), self.clock.now());
         let mut keys: Vec<_> = self
             .tokens
             .iter()
             .flat_map(|token| token.keys().iter().cloned().collect::<Vec<_>>())
-            .filter(|key| policy.authorize_get(&call.identity, &key.name).is_ok())
+            .filter(|key| policy.authorize_get(&call.identity, &key.name, now).is_ok())
             .collect();
         keys.sort_by(|a, b| a.name.cmp(&b.name));
         // A name that two tokens have can't be used, so it is not shown as if it could.
@@ -146,7 +152,8 @@ impl Signer {
     ) -> Result<Vec<u8>, Error> {
         let account = self.roll.open(call);
         let bytes = async {
-            let verdict = self.policy.load().authorize_random(&call.identity);
+            let now = self.clock.now();
+            let verdict = self.policy.load().authorize_random(&call.identity, now);
             let granted = account.authorized(verdict)?;
             let token = self.token(token)?;
             let permit = account.intend(granted, None, None)?;

@@ -14,7 +14,7 @@ use crate::{
     algorithm::{Algorithm, Hash},
     key::{KeyVersion, PublicKey},
     pkcs11::{MacStream, Token},
-    policy::Operation,
+    policy::StreamLimit,
 };
 
 /// A long message that is being signed. Dropped before its end, it is recorded as abandoned.
@@ -25,6 +25,7 @@ pub struct LongSignature {
     algorithm: Algorithm,
     form: SignatureForm,
     length: u64,
+    limit: StreamLimit,
 }
 
 enum LongKind {
@@ -62,9 +63,10 @@ impl Signer {
     ) -> Result<LongSignature, Error> {
         let account = self.roll.open(call);
         let begun = async {
-            let (found, granted) = self.permit(&account, call, key, Operation::Sign, algorithm)?;
+            let (found, granted) = self.permit_to_sign(&account, call, key, algorithm)?;
             check_form(algorithm, form)?;
             let version = granted.key().clone();
+            let (granted, limit) = account.limited_stream(granted)?;
             let kind = match (algorithm, algorithm.prehash()) {
                 (_, Some(hash)) => LongKind::Hashed(Box::new(Hashed {
                     hasher: Hasher::new(hash),
@@ -79,9 +81,9 @@ impl Signer {
                 }
                 (_, None) => return Err(Error::NotInChunks(algorithm)),
             };
-            Ok((version, kind))
+            Ok((version, kind, limit))
         };
-        let (version, kind) = match begun.await {
+        let (version, kind, limit) = match begun.await {
             Ok(begun) => begun,
             Err(error) => return account.close(Err(error)).await,
         };
@@ -92,6 +94,7 @@ impl Signer {
             algorithm,
             form,
             length: 0,
+            limit,
         })
     }
 }
@@ -104,6 +107,7 @@ impl LongSignature {
     /// [`Error`]; nothing is signed then.
     pub async fn update(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.length += chunk.len() as u64;
+        self.limit.check(self.length)?;
         match &mut self.kind {
             LongKind::Hashed(hashed) => hashed.hasher.update(&chunk),
             LongKind::Mac(mac) => mac.update(chunk).await?,
@@ -129,6 +133,7 @@ impl LongSignature {
             algorithm,
             form,
             length: _,
+            limit: _,
         } = self;
         let signed = async {
             let raw = match kind {

@@ -119,9 +119,11 @@ impl Signer {
         request: JwsRequest,
     ) -> Result<(String, KeyVersion), Error> {
         let algorithm = request.algorithm;
-        let (found, granted) =
-            self.permit(account, call, &request.key, Operation::Sign, algorithm)?;
+        let (found, granted) = self.permit_to_sign(account, call, &request.key, algorithm)?;
         let version = granted.key().clone();
+        let granted = account.limited(granted, |permit| {
+            permit.for_jws(&request.payload, !request.unencoded_payload)
+        })?;
         let draft = Draft::new(JwsParameters {
             algorithm: request.algorithm,
             key_id: found
@@ -191,6 +193,7 @@ impl Signer {
                     &facts.version,
                     Operation::Verify,
                     algorithm,
+                    self.clock.now(),
                 );
                 let granted = account.authorized(verdict)?;
                 let given = Given {
@@ -246,8 +249,8 @@ impl Signer {
         let (algorithm, content_encryption, compress) =
             (*algorithm, *content_encryption, *compress);
         let outside = |recipient: PublicRecipient| {
-            let policy = self.policy.load();
-            let verdict = policy.authorize_encrypt_outside(&call.identity, algorithm);
+            let (policy, now) = (self.policy.load(), self.clock.now());
+            let verdict = policy.authorize_encrypt_outside(&call.identity, algorithm, now);
             let granted = account.authorized(verdict)?;
             account.begin(&granted, None, Some(recipient.public_key()))?;
             let jwe = encrypt_to_public(
@@ -372,6 +375,7 @@ impl Signer {
                 &facts.version,
                 Operation::Decrypt,
                 algorithm,
+                self.clock.now(),
             );
             let granted = account.authorized(verdict)?;
             let input = Some(InputDigest::of(text.as_bytes()));
@@ -410,7 +414,7 @@ impl Signer {
         wanted: &Selector,
         operation: Operation,
     ) -> Result<Found, Error> {
-        let policy = self.policy.load();
+        let (policy, now) = (self.policy.load(), self.clock.now());
         let found = self.find(&wanted.key);
         let candidates = match &found {
             Ok(found) => found.key.usage.algorithms().to_vec(),
@@ -423,7 +427,7 @@ impl Signer {
         };
         let mut refusal = None;
         for algorithm in candidates {
-            match policy.authorize(&call.identity, &version, operation, algorithm) {
+            match policy.authorize(&call.identity, &version, operation, algorithm, now) {
                 Ok(permit) => {
                     // Consumed: what is done asks again, with its algorithm.
                     let _granted = account.authorized(Ok(permit))?;

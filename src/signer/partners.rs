@@ -55,9 +55,10 @@ impl Signer {
         act: Act,
         operation: Operation,
     ) -> Result<(Arc<Partner>, Granted<Partnership>), Error> {
-        let policy = self.policy.load();
+        let (policy, now) = (self.policy.load(), self.clock.now());
         // First whether any scheme would do: what the partner has is told to nobody else.
-        let _sight = account.authorized(policy.authorize_sight(&call.identity, name, operation))?;
+        let _sight =
+            account.authorized(policy.authorize_sight(&call.identity, name, operation, now))?;
         let partners = self.partners.load();
         let partner = partners
             .partner(name)
@@ -71,6 +72,7 @@ impl Signer {
             name,
             scheme,
             operation,
+            now,
         ))?;
         account.deals(&granted);
         partner.choose(Some(scheme), act)?;
@@ -84,10 +86,9 @@ impl Signer {
     /// [`Error::Denied`]; then [`Error::NoSuchPartner`].
     pub async fn partner(&self, call: &Call, name: &PartnerName) -> Result<Arc<Partner>, Error> {
         let account = self.roll.open(call);
-        let sight = self
-            .policy
-            .load()
-            .authorize_sight(&call.identity, name, Operation::GetPartner);
+        let (seeing, now) = (Operation::GetPartner, self.clock.now());
+        let policy = self.policy.load_full();
+        let sight = policy.authorize_sight(&call.identity, name, seeing, now);
         let partner = account.seen(sight).and_then(|sight| {
             let partners = self.partners.load();
             let partner = partners.partner(sight.partner());
@@ -101,10 +102,11 @@ impl Signer {
     /// The partners that a caller may do anything with, by name.
     pub fn visible_partners(&self, call: &Call) -> Vec<Arc<Partner>> {
         let (policy, partners) = (self.policy.load(), self.partners.load());
+        let now = self.clock.now();
         let visible = |partner: &&Arc<Partner>| {
             let sight = Operation::GetPartner;
             policy
-                .authorize_sight(&call.identity, partner.name(), sight)
+                .authorize_sight(&call.identity, partner.name(), sight, now)
                 .is_ok()
         };
         partners.iter().filter(visible).cloned().collect()

@@ -47,6 +47,7 @@ impl Signer {
                         &facts.version,
                         Operation::Verify,
                         algorithm,
+                        self.clock.now(),
                     ))?,
                 };
                 let signature = Given { signature, form };

@@ -30,6 +30,7 @@ mod partners;
 mod pki;
 mod platform;
 mod policy;
+mod policy_conditions;
 mod requests;
 mod schemes;
 mod sign;

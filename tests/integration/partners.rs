@@ -10,6 +10,7 @@ use chancery::{
     partner::{Partners, RoleKey},
 };
 
+mod public_keys;
 mod served;
 
 #[test]
