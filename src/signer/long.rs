@@ -107,7 +107,8 @@ impl LongSignature {
     /// [`Error`]; nothing is signed then.
     pub async fn update(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.length += chunk.len() as u64;
-        self.limit.check(self.length)?;
+        let checked = self.limit.check(self.length);
+        checked.map_err(|denied| self.account.refused(denied))?;
         match &mut self.kind {
             LongKind::Hashed(hashed) => hashed.hasher.update(&chunk),
             LongKind::Mac(mac) => mac.update(chunk).await?,
