@@ -109,7 +109,7 @@ async fn all_metrics(State(shared): State<Arc<Shared>>) -> Result<impl IntoRespo
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-/// 200 if every token is up, else 503; a line for each token.
+/// 200 if every token is up and the audit log is written, else 503; a line for each of them.
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = String::new();
     let mut code = StatusCode::OK;
@@ -124,6 +124,10 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
             Health::Down(why) => format!("down: {why}"),
         };
         text.push_str(&format!("{}: {health}\n", token.name()));
+    }
+    if let Some(fault) = shared.shown.signer.audit_fault() {
+        code = StatusCode::SERVICE_UNAVAILABLE;
+        text.push_str(&format!("audit log: down: {fault}\n"));
     }
     (code, text)
 }

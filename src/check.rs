@@ -155,6 +155,7 @@ impl Report {
             config.partners,
             system_clock(),
             ReplayMemory::none(),
+            None,
         );
         wait_for_tokens(&signer, PATIENCE).await;
         for (index, token) in signer.tokens().iter().enumerate() {

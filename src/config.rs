@@ -16,7 +16,7 @@ use serde::{
 use crate::{
     admin,
     algorithm::Purpose,
-    grpc,
+    audit, grpc,
     key::{InvalidUsage, KeyName},
     partner::Partners,
     pkcs11::{self, Declaration, PinSource},
@@ -58,6 +58,8 @@ pub struct Config {
     pub platforms: Platforms,
     /// The partners and schemes that are in them.
     pub partners: Partners,
+    /// The audit log.
+    pub audit: audit::Config,
     /// For how long request ids are remembered.
     pub idempotency: store::IdempotencyConfig,
 }
@@ -137,6 +139,8 @@ struct File {
     #[serde(default)]
     replay: store::ReplayConfig,
     #[serde(default)]
+    audit: audit::Config,
+    #[serde(default)]
     platforms: Platforms,
     #[serde(default)]
     idempotency: store::IdempotencyConfig,
@@ -215,6 +219,7 @@ impl Config {
         }
         Ok(Self {
             store: file.store.resolved(&state_directory, &base),
+            audit: file.audit.resolved(&state_directory),
             replay: file.replay,
             idempotency: file.idempotency,
             state_directory,
@@ -246,6 +251,15 @@ impl File {
         for (index, key) in self.keys.iter().enumerate() {
             check_declaration(key)
                 .map_err(|(part, error)| (format!("keys[{index}].{part}"), error.to_string()))?;
+        }
+        self.audit.check()?;
+        if let Some(name) = &self.audit.checkpoint_token
+            && !self.tokens.iter().any(|token| token.name == *name)
+        {
+            return Err((
+                "audit.checkpoint_token".to_owned(),
+                format!("there is no token named {name}; expected the name of one of [[tokens]]"),
+            ));
         }
         let clients = self.admin.iter().flat_map(|one| &one.oneaccess_public_keys);
         let mut seen = BTreeSet::new();

@@ -10,6 +10,7 @@ use tonic::{Request, Status};
 
 use crate::{
     algorithm::Algorithm,
+    audit::Word,
     key::KeyName,
     proto::v1,
     signer::{Call, Content, Selector, Signature, SignatureForm, Signer},
@@ -97,14 +98,14 @@ impl Services {
             .max_encoding_message_size(MAX_RESPONSE.max(largest.saturating_mul(3)))
     }
 
-    /// Who calls, and until when.
-    fn call<T>(&self, request: &Request<T>) -> Result<Call, Status> {
-        let call = self.long_call(request)?;
+    /// Who calls, what, and until when.
+    fn call<T>(&self, request: &Request<T>, name: &'static str) -> Result<Call, Status> {
+        let call = self.long_call(request, name)?;
         Ok(self.soon(&call))
     }
 
     /// The same for a stream, which may last as long as its caller likes.
-    fn long_call<T>(&self, request: &Request<T>) -> Result<Call, Status> {
+    fn long_call<T>(&self, request: &Request<T>, name: &'static str) -> Result<Call, Status> {
         let peer = request.extensions().get::<Peer>().ok_or_else(|| {
             denied(
                 "IDENTITY_MISSING",
@@ -117,6 +118,7 @@ impl Services {
             .and_then(|value| parse_timeout(value.to_str().ok()?));
         Ok(Call {
             identity: Arc::clone(&peer.identity),
+            name: Word::new(name),
             deadline: Instant::now() + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM),
         })
     }
@@ -125,6 +127,7 @@ impl Services {
     fn soon(&self, call: &Call) -> Call {
         Call {
             identity: Arc::clone(&call.identity),
+            name: call.name.clone(),
             deadline: call.deadline.min(Instant::now() + self.limits.max_deadline),
         }
     }

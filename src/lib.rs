@@ -38,15 +38,15 @@
 //! audit      -> algorithm identity key policy
 //! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy
-//! signer     -> algorithm identity jose key partner pkcs11 policy scheme store
+//! signer     -> algorithm audit identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
-//! grpc       -> algorithm identity jose key partner pkcs11 policy proto scheme signer store tls wire
-//! admin      -> grpc key partner pkcs11 policy signer tls
+//! grpc       -> algorithm audit identity jose key partner pkcs11 policy proto scheme signer store tls wire
+//! admin      -> audit grpc key partner pkcs11 policy signer tls
 //! client     -> proto
 //! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
-//! server     -> admin config grpc key pkcs11 policy proto scheme signer store telemetry tls
-//! check      -> algorithm config key partner pkcs11 policy scheme server signer tls
-//! dev        -> algorithm client config identity key pkcs11 policy server signer telemetry tls
+//! server     -> admin audit config grpc key pkcs11 policy proto scheme signer store telemetry tls
+//! check      -> algorithm audit config key partner pkcs11 policy scheme server signer tls
+//! dev        -> algorithm audit client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
 //! chancery   -> algorithm audit client identity key partner policy proto scheme wire
 //! ```

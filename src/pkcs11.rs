@@ -43,6 +43,7 @@ use pool::{Begun, Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
 use record::Record;
 
+mod checkpoint;
 mod config;
 mod errors;
 mod failure;

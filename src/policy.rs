@@ -24,11 +24,10 @@ pub use limits::LimitExceeded;
 pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
-pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Use};
+pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
 pub use signing::{Signing, StreamLimit};
 pub use table::Row;
 
-use permit::Subject;
 use role::Role;
 use rule::{AlgorithmSet, Question, Rule};
 
@@ -54,6 +53,7 @@ pub struct Policy {
     roles: Vec<Role>,
     rules: Vec<Rule>,
     digest: String,
+    sha256: [u8; 32],
 }
 
 /// A request that no rule allows.
@@ -131,12 +131,18 @@ impl Policy {
             roles,
             rules,
             digest: hex::encode(&Sha256::digest(text)[..8]),
+            sha256: Sha256::digest(text).into(),
         })
     }
 
     /// The first 8 bytes of the SHA-256 of the file's text, in hexadecimal, to name it in logs.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// SHA-256 of the file's text.
+    pub const fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
     }
 
     /// How many rules there are.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use crate::{
-    admin,
+    admin, audit,
     config::{self, Config},
     grpc::{Calls, CompleteStatus, CountCalls, Services},
     pkcs11::{Health, Token},
@@ -27,10 +27,17 @@ use crate::{
     tls::Endpoint,
 };
 
+use reload::reload_on_change;
+use roll::Roll;
+
+mod reload;
+mod roll;
+
 /// A daemon that is about to serve: ports are bound, tokens are starting.
 pub struct Server {
     config: Config,
     signer: Arc<Signer>,
+    roll: Option<Roll>,
     endpoint: Arc<Endpoint>,
     listener: TcpListener,
     admin: Option<(admin::Config, TcpListener)>,
@@ -45,6 +52,9 @@ pub enum ServerError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The audit log.
+    #[error(transparent)]
+    Audit(#[from] audit::OpenError),
     /// A port.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -113,6 +123,14 @@ impl Server {
     /// [`ServerError`].
     pub async fn bind(mut config: Config, executable: PathBuf) -> Result<Self, ServerError> {
         let endpoint = Endpoint::load(config.tls.clone())?;
+        let policy = std::mem::replace(
+            &mut config.policy,
+            config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
+        );
+        // Before anybody can ask for anything.
+        let (log, digest) = (config.audit.clone(), *policy.sha256());
+        let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest));
+        let roll = roll.await.map_err(std::io::Error::other)??;
         let listener = listen(config.server.address).await?;
         let admin = match config.admin.take() {
             Some(admin) => {
@@ -122,10 +140,6 @@ impl Server {
             None => None,
         };
         let tokens = open_tokens(&config, &executable);
-        let policy = std::mem::replace(
-            &mut config.policy,
-            config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
-        );
         let partners = std::mem::take(&mut config.partners);
         let settings = Settings {
             replay: config.replay,
@@ -133,11 +147,13 @@ impl Server {
         };
         let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
-        let signer = Signer::new(tokens, policy, partners, system_clock(), memory);
+        let audit = roll.as_ref().map(|roll| Arc::clone(&roll.audit));
+        let signer = Signer::new(tokens, policy, partners, system_clock(), memory, audit);
         let signer = Arc::new(signer);
         Ok(Self {
             config,
             signer,
+            roll,
             endpoint,
             listener,
             admin,
@@ -174,10 +190,12 @@ impl Server {
         let Self {
             config,
             signer,
+            roll,
             endpoint,
             listener,
             admin,
         } = self;
+        let keeping = roll.map(|roll| roll.keep(signer.tokens(), Arc::clone(signer.checkpoints())));
         let (health, health_service) = tonic_health::server::health_reporter();
         let address = listener.local_addr()?;
         let admin_address = admin
@@ -284,6 +302,9 @@ impl Server {
                     })
             }
         };
+        if let (Some(keeping), Some(audit)) = (keeping, signer.audit()) {
+            keeping.close(audit).await;
+        }
         stop_tokens(signer.tokens()).await;
         ended?;
         tracing::info!("stopped");
@@ -330,8 +351,21 @@ async fn report_health(signer: Arc<Signer>, reporter: HealthReporter) {
         .iter()
         .map(|token| (token.name().to_string(), token.health()))
         .collect();
+    let mut ticks = interval(AUDIT_INTERVAL);
+    let mut failed = false;
     loop {
         let mut all = ServingStatus::Serving;
+        if let Some(fault) = signer.audit_fault() {
+            all = ServingStatus::NotServing;
+            let ending = signer
+                .audit()
+                .is_some_and(|audit| audit.health() == audit::Health::Closed);
+            if !std::mem::replace(&mut failed, true) && !ending {
+                tracing::error!(%fault, "the audit log is not written; nothing is done until it is");
+            }
+        } else {
+            failed = false;
+        }
         for (name, health) in &mut receivers {
             let status = match *health.borrow_and_update() {
                 Health::Ready => ServingStatus::Serving,
@@ -350,8 +384,11 @@ async fn report_health(signer: Arc<Signer>, reporter: HealthReporter) {
         let changes = receivers
             .iter_mut()
             .map(|(_, health)| Box::pin(watch::Receiver::changed(health)));
-        if futures_util::future::select_all(changes).await.0.is_err() {
-            return;
+        tokio::select! {
+            changed = futures_util::future::select_all(changes) => if changed.0.is_err() {
+                return;
+            },
+            _ = ticks.tick() => {}
         }
     }
 }
@@ -379,86 +416,6 @@ async fn watch_token(token: Arc<Token>, refresh: Duration) {
     }
 }
 
-/// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
-async fn reload_on_change(
-    mut hangup: Signal,
-    policy_file: PathBuf,
-    platforms: config::Platforms,
-    signer: Arc<Signer>,
-    endpoint: Arc<Endpoint>,
-) {
-    let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
-    let mut seen = fingerprint(&policy_file);
-    let mut seen_platforms = platforms.fingerprint();
-    loop {
-        let asked = tokio::select! {
-            _ = hangup.recv() => true,
-            _ = ticks.tick() => false,
-        };
-        let now = fingerprint(&policy_file);
-        if asked || now != seen {
-            seen = now;
-            match config::load_policy(&policy_file) {
-                Ok(policy) if policy.digest() == signer.policy().digest() => {}
-                Ok(policy) => {
-                    tracing::info!(
-                        policy = policy.digest(),
-                        rules = policy.len(),
-                        "policy reloaded"
-                    );
-                    signer.replace_policy(policy);
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the new policy is refused; the old one stays in force")
-                }
-            }
-        }
-        let now = platforms.fingerprint();
-        if asked || now != seen_platforms {
-            seen_platforms = now;
-            reload_partners(platforms.clone(), &signer).await;
-        }
-        let door = Arc::clone(&endpoint);
-        let reloaded = tokio::task::spawn_blocking(move || {
-            let reloaded = (asked || door.changed()).then(|| door.reload());
-            (reloaded, door.recheck())
-        });
-        match reloaded.await {
-            Ok((Some(Ok(closed)), _)) => tracing::info!(closed, "certificates reloaded"),
-            Ok((Some(Err(error)), _)) => {
-                tracing::error!(%error, "the new certificates are refused; the old ones stay in force");
-            }
-            Ok((None, 0)) | Err(_) => {}
-            Ok((None, closed)) => {
-                tracing::info!(closed, "connections closed whose certificates have expired")
-            }
-        }
-    }
-}
-
-/// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
-async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
-    match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
-        Ok(Ok(partners)) => {
-            tracing::info!(
-                partners = partners.iter().count(),
-                schemes = partners.schemes().count(),
-                "partners reloaded"
-            );
-            signer.replace_partners(partners);
-        }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the new partners are refused; the old ones stay in force");
-        }
-        Err(error) => tracing::error!(%error, "the partners can't be reloaded"),
-    }
-}
-
-fn fingerprint(path: &std::path::Path) -> Option<(SystemTime, u64)> {
-    let facts = std::fs::metadata(path).ok()?;
-    Some((facts.modified().ok()?, facts.len()))
-}
-
 async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
     tokio::select! {
         _ = terminate.recv() => {}
@@ -470,6 +427,9 @@ async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: Canc
 
 /// How long the ready line waits for tokens that are neither up nor known to be down.
 const FIRST_START: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether the audit log is still written.
+const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;

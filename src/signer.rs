@@ -1,31 +1,31 @@
 //! The life of a request, told in one place: find the key, ask the policy, let the token do it.
 //!
 //! Every public function here has the same course. The policy is asked before anything that depends on
-//! whether a key exists, so that a refused key and one that is not there look alike; the permit that it
-//! gives is moved into the token's call. Bad content stops before the token is asked.
+//! whether a key exists, so that a refused key and one that is not there look alike. Bad content stops before the
+//! token is asked. What is allowed is recorded before it begins, which is the only way to a permit that can be
+//! moved into the token's call; and what came of it before it is answered.
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex},
 };
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use subtle::ConstantTimeEq;
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
     algorithm::{Algorithm, Purpose},
+    audit::{self, Audit, Word},
     identity::Identity,
-    key::{Input, KeyName, KeyVersion, Version, ecdsa},
+    key::{KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
-    policy::{Denied, Operation, Permit, Policy, Signing},
+    policy::{Denied, Operation, Permit, Policy, Signing, Subject},
 };
 
+pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
 pub use import::ImportRequest;
@@ -39,7 +39,12 @@ pub use platform::{
     missing_or_wrong,
 };
 
+use account::{Account, Granted, Roll, digest_of};
+use verify::{Given, verified};
+
+mod account;
 mod certificate_request;
+mod checkpoints;
 mod clock;
 mod error;
 mod import;
@@ -48,6 +53,7 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
@@ -56,7 +62,8 @@ pub struct Signer {
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
-    denials: AtomicU64,
+    roll: Arc<Roll>,
+    checkpoints: Arc<Checkpoints>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
 }
@@ -66,6 +73,8 @@ pub struct Signer {
 pub struct Call {
     /// Who.
     pub identity: Arc<Identity>,
+    /// By which name the log knows the call.
+    pub name: Word,
     /// Until when.
     pub deadline: Instant,
 }
@@ -128,13 +137,15 @@ struct Found {
 }
 
 impl Signer {
-    /// With these tokens, this policy, these partners, this clock, and this memory of messages.
+    /// With these tokens, this policy, these partners, this clock, this memory of messages, and this log; without
+    /// a log nothing is recorded.
     pub fn new(
         tokens: Vec<Arc<Token>>,
         policy: Policy,
         partners: Partners,
         clock: Clock,
         replay: ReplayMemory,
+        audit: Option<Arc<Audit>>,
     ) -> Self {
         Self {
             tokens,
@@ -142,7 +153,8 @@ impl Signer {
             partners: ArcSwap::from_pointee(partners),
             clock,
             replay,
-            denials: AtomicU64::new(0),
+            roll: Roll::new(audit),
+            checkpoints: Arc::default(),
             creating: Mutex::default(),
         }
     }
@@ -159,7 +171,37 @@ impl Signer {
 
     /// How many requests the policy has denied.
     pub fn denials(&self) -> u64 {
-        self.denials.load(Ordering::Relaxed)
+        self.roll.denials()
+    }
+
+    /// The log, if there is one.
+    pub fn audit(&self) -> Option<&Arc<Audit>> {
+        self.roll.audit()
+    }
+
+    /// Why nothing is recorded, and so nothing done; `None` if all is well, or there is no log.
+    pub fn audit_fault(&self) -> Option<String> {
+        match self.audit()?.health() {
+            audit::Health::Good => None,
+            audit::Health::Stalled(since) => Some(format!(
+                "the disk of the audit log has not answered for {} s",
+                since.as_secs()
+            )),
+            audit::Health::Failed(trouble) => Some(trouble.to_string()),
+            audit::Health::Closed => {
+                Some("the audit log is closed: the daemon is ending".to_owned())
+            }
+        }
+    }
+
+    /// How long calls waited for the log.
+    pub fn audit_waits(&self) -> &Waits {
+        self.roll.waits()
+    }
+
+    /// What is known of the log's checkpoints.
+    pub const fn checkpoints(&self) -> &Arc<Checkpoints> {
+        &self.checkpoints
     }
 
     /// Puts another policy in force, for the next request.
@@ -173,10 +215,23 @@ impl Signer {
     ///
     /// [`Error`].
     pub async fn sign(&self, call: &Call, request: SignRequest) -> Result<Signature, Error> {
-        let (token, permit, input, form) = self.prepare(call, request)?;
+        let account = self.roll.open(call);
+        let signed = self.sign_prepared(&account, call, request).await;
+        account.close(signed).await
+    }
+
+    async fn sign_prepared(
+        &self,
+        account: &Account,
+        call: &Call,
+        request: SignRequest,
+    ) -> Result<Signature, Error> {
+        let (token, permit, input, form) = self.prepare(account, call, request)?;
         let (version, algorithm) = (permit.key().clone(), permit.algorithm());
         let raw = token.sign(permit, input, call.deadline).await?;
-        finish(raw, version, algorithm, form)
+        let signature = finish(raw, version, algorithm, form)?;
+        account.signed(&signature.bytes);
+        Ok(signature)
     }
 
     /// Signs many things; each has its own result, in order.
@@ -186,10 +241,11 @@ impl Signer {
         requests: Vec<SignRequest>,
     ) -> Vec<Result<Signature, Error>> {
         let mut results: Vec<Option<Result<Signature, Error>>> = Vec::with_capacity(requests.len());
+        let accounts: Vec<_> = requests.iter().map(|_| self.roll.open(call)).collect();
         // One call to each token that is concerned; there is nearly always one.
         let mut jobs: Vec<Job> = Vec::new();
         for (index, request) in requests.into_iter().enumerate() {
-            match self.prepare(call, request) {
+            match self.prepare(&accounts[index], call, request) {
                 Ok((token, permit, input, form)) => {
                     results.push(None);
                     let pending = Pending {
@@ -227,70 +283,25 @@ impl Signer {
                     algorithm,
                     form,
                 } = pending;
-                let result = raw
-                    .map_err(Error::from)
-                    .and_then(|raw| finish(raw, version, algorithm, form));
+                let result = raw.map_err(Error::from).and_then(|raw| {
+                    let signature = finish(raw, version, algorithm, form)?;
+                    accounts[index].signed(&signature.bytes);
+                    Ok(signature)
+                });
                 results[index] = Some(result);
             }
         }
-        results
-            .into_iter()
-            .map(|result| result.unwrap_or(Err(Error::Token(TokenError::Lost))))
-            .collect()
-    }
-
-    /// Verifies a signature or MAC. Gives the version that made it, or `None` if none did.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`]; a signature that is not valid is none.
-    pub async fn verify(
-        &self,
-        call: &Call,
-        key: &Selector,
-        algorithm: Algorithm,
-        content: Content,
-        signature: &[u8],
-        form: SignatureForm,
-    ) -> Result<Option<KeyVersion>, Error> {
-        let (found, permit) = self.permit(call, key, Operation::Verify, algorithm)?;
-        check_form(algorithm, form)?;
-        let input = signing_input(algorithm, content)?;
-        let mut permit = Some(permit);
-        for facts in found.versions(key) {
-            let permit = match permit
-                .take()
-                .filter(|permit| *permit.key() == facts.version)
-            {
-                Some(permit) => permit,
-                None => self.authorized(self.policy.load().authorize(
-                    &call.identity,
-                    &facts.version,
-                    Operation::Verify,
-                    algorithm,
-                    self.clock.now(),
-                ))?,
-            };
-            if verified(
-                &found.token,
-                facts,
-                permit,
-                input.clone(),
-                signature,
-                form,
-                call.deadline,
-            )
-            .await?
-            {
-                return Ok(Some(facts.version.clone()));
-            }
-        }
-        Ok(None)
+        let closed = accounts.into_iter().zip(results).map(|(account, result)| {
+            account.close(result.unwrap_or(Err(Error::Token(TokenError::Lost))))
+        });
+        // All of them tell the log before the first waits for the disk.
+        join_all(closed).await
     }
 
     /// Everything of signing that comes before the token.
     fn prepare(
         &self,
+        account: &Account,
         call: &Call,
         request: SignRequest,
     ) -> Result<(Arc<Token>, Permit, Bytes, SignatureForm), Error> {
@@ -300,29 +311,28 @@ impl Signer {
             content,
             form,
         } = request;
-        let (found, permit) = self.permit_to_sign(call, &key, algorithm)?;
+        let (found, granted) = self.permit_to_sign(account, call, &key, algorithm)?;
         check_form(algorithm, form)?;
-        let permit = self.authorized(match &content {
+        let granted = account.limited(granted, |permit| match &content {
             Content::Message(message) => permit.for_message(message),
             Content::Digest(_) => permit.for_digest(),
         })?;
-        Ok((
-            found.token,
-            permit,
-            signing_input(algorithm, content)?,
-            form,
-        ))
+        let input = signing_input(algorithm, content)?;
+        let public = found.public(granted.key());
+        let permit = account.intend(granted, Some(digest_of(algorithm, &input)), public)?;
+        Ok((found.token, permit, input, form))
     }
 
     /// Leave to use a key otherwise than to sign.
     fn permit(
         &self,
+        account: &Account,
         call: &Call,
         wanted: &Selector,
         operation: Operation,
         algorithm: Algorithm,
-    ) -> Result<(Found, Permit), Error> {
-        self.permitted(wanted, operation, algorithm, |policy, version| {
+    ) -> Result<(Found, Granted), Error> {
+        self.permitted(account, wanted, operation, algorithm, |policy, version| {
             let now = self.clock.now();
             policy.authorize(&call.identity, version, operation, algorithm, now)
         })
@@ -331,23 +341,26 @@ impl Signer {
     /// Leave to sign, for which the content has still to pass the policy's limits.
     fn permit_to_sign(
         &self,
+        account: &Account,
         call: &Call,
         wanted: &Selector,
         algorithm: Algorithm,
-    ) -> Result<(Found, Permit<Signing>), Error> {
-        self.permitted(wanted, Operation::Sign, algorithm, |policy, version| {
+    ) -> Result<(Found, Granted<Signing>), Error> {
+        let sign = Operation::Sign;
+        self.permitted(account, wanted, sign, algorithm, |policy, version| {
             policy.authorize_sign(&call.identity, version, algorithm, self.clock.now())
         })
     }
 
     /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
-    fn permitted<S>(
+    fn permitted<S: Subject>(
         &self,
+        account: &Account,
         wanted: &Selector,
         operation: Operation,
         algorithm: Algorithm,
         ask: impl FnOnce(&Policy, &KeyVersion) -> Result<Permit<S>, Denied>,
-    ) -> Result<(Found, Permit<S>), Error> {
+    ) -> Result<(Found, Granted<S>), Error> {
         let found = self.find(&wanted.key);
         let version = match (&found, wanted.version) {
             (_, Some(version)) => version,
@@ -359,7 +372,7 @@ impl Signer {
             key: wanted.key.clone(),
             version,
         };
-        let permit = self.authorized(ask(&self.policy.load(), &version))?;
+        let granted = account.authorized(ask(&self.policy.load(), &version))?;
         let found = found?;
         found
             .key
@@ -369,7 +382,7 @@ impl Signer {
         if !serves(operation, algorithm) {
             return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
         }
-        Ok((found, permit))
+        Ok((found, granted))
     }
 
     /// The one key of this name among all tokens.
@@ -404,35 +417,6 @@ impl Signer {
             }),
         }
     }
-
-    /// Records what the policy said.
-    fn authorized<S>(&self, verdict: Result<Permit<S>, Denied>) -> Result<Permit<S>, Error> {
-        match verdict {
-            Ok(permit) => {
-                tracing::debug!(
-                    client.id = %permit.identity().name(),
-                    operation = %permit.operation(),
-                    rule = permit.rule(),
-                    "permitted"
-                );
-                Ok(permit)
-            }
-            Err(denied) => Err(self.denied(denied)),
-        }
-    }
-
-    /// Records that it said no.
-    fn denied(&self, denied: Denied) -> Error {
-        self.denials.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(
-            client.id = %denied.identity().name(),
-            operation = %denied.asked().operation,
-            key = denied.asked().key.as_ref().map(tracing::field::display),
-            reason = %denied.reason(),
-            "denied"
-        );
-        Error::Denied(Box::new(denied))
-    }
 }
 
 impl Found {
@@ -443,6 +427,11 @@ impl Found {
             .versions
             .iter()
             .filter(move |facts| version.is_none_or(|version| facts.version.version == version))
+    }
+
+    /// The public half of a version, unless it is a secret.
+    fn public(&self, version: &KeyVersion) -> Option<&PublicKey> {
+        self.key.version(version)?.public.as_ref()
     }
 
     /// Whether the key's record names the algorithm, and the token can do it.
@@ -550,32 +539,4 @@ fn finish(
         version,
         algorithm,
     })
-}
-
-/// Whether a version made the signature: with its public key here, or, for a MAC, by making it again there.
-async fn verified(
-    token: &Token,
-    facts: &VersionFacts,
-    permit: Permit,
-    input: Bytes,
-    signature: &[u8],
-    form: SignatureForm,
-    deadline: Instant,
-) -> Result<bool, Error> {
-    let algorithm = permit.algorithm();
-    match &facts.public {
-        Some(public) => {
-            let input = if algorithm.prehash().is_some() {
-                Input::Digest(&input)
-            } else {
-                Input::Message(&input)
-            };
-            Ok(public.verifies(algorithm, input, signature, form == SignatureForm::Der))
-        }
-        None => {
-            debug_assert_eq!(algorithm.purpose(), Purpose::Mac);
-            let mac = token.sign(permit, input, deadline).await?;
-            Ok(mac.ct_eq(signature).into())
-        }
-    }
 }

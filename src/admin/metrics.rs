@@ -48,6 +48,7 @@ impl Collector for All {
         self.tokens(&mut encoder)?;
         self.connections(&mut encoder)?;
         self.calls(&mut encoder)?;
+        self.audit(&mut encoder)?;
         let metric = encoder.encode_descriptor(
             "policy_denials",
             "Requests that no rule of the policy allows.",
@@ -149,6 +150,54 @@ impl All {
             ConstGauge::new(at).encode(metric)?;
         }
         Ok(())
+    }
+
+    fn audit(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let signer = &self.0.signer;
+        let Some(audit) = signer.audit() else {
+            return Ok(());
+        };
+        let (checkpoints, waits) = (signer.checkpoints(), signer.audit_waits());
+        let none: [(&str, &str); 0] = [];
+        gauge(
+            encoder,
+            "audit_up",
+            "Whether the audit log is written: 1 or 0. At 0 nothing is signed.",
+            [(none, u64::from(signer.audit_fault().is_none()))],
+        )?;
+        counter(
+            encoder,
+            "audit_records",
+            "Records of the audit log that are durable, from its beginning.",
+            [(none, audit.durable())],
+        )?;
+        gauge(
+            encoder,
+            "audit_checkpoint_age_seconds",
+            "How long ago the last checkpoint of the audit log was signed; without one, since the start.",
+            [(none, checkpoints.age().as_secs())],
+        )?;
+        counter(
+            encoder,
+            "audit_checkpoint_failures",
+            "Checkpoints that the token did not sign.",
+            [(none, checkpoints.failed())],
+        )?;
+        let buckets: Vec<_> = waits.buckets().collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        encoder
+            .encode_descriptor(
+                "audit_durable_seconds",
+                "How long calls waited for their records to be durable.",
+                None,
+                MetricType::Histogram,
+            )?
+            .encode_histogram::<[(&str, &str); 0]>(
+                waits.total().as_secs_f64(),
+                count,
+                &buckets,
+                None,
+            )
     }
 
     fn calls(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

@@ -102,13 +102,39 @@ fn partners(page: &mut String, shown: &Shown) -> fmt::Result {
     Ok(())
 }
 
+fn audit(shown: &Shown) -> (&'static str, String) {
+    let signer = &shown.signer;
+    let Some(audit) = signer.audit() else {
+        return ("bad", "none: nothing is recorded".to_owned());
+    };
+    if let Some(fault) = signer.audit_fault() {
+        return ("bad", fault);
+    }
+    let (records, checkpoints) = (audit.durable(), signer.checkpoints());
+    match checkpoints.vkey() {
+        Some(vkey) => (
+            "good",
+            format!(
+                "{records} records, last checkpoint {} s ago, {vkey}",
+                checkpoints.age().as_secs()
+            ),
+        ),
+        None => (
+            "bad",
+            format!("{records} records, no key for checkpoints yet"),
+        ),
+    }
+}
+
 fn facts(page: &mut String, shown: &Shown) -> fmt::Result {
     let (policy, door) = (shown.signer.policy(), shown.endpoint.counters());
+    let (audit_class, audit) = audit(shown);
     writeln!(
         page,
         "<h2>Door</h2>\n<table>\n\
          <tr><th>version<td>{}</tr>\n\
          <tr><th>policy<td>{} ({} rules)</tr>\n\
+         <tr><th>audit log<td class={audit_class}>{}</tr>
          <tr><th>requests denied<td>{}</tr>\n\
          <tr><th>connections<td>{} now, {} so far</tr>\n\
          <tr><th>handshakes refused<td>{}</tr>\n\
@@ -117,6 +143,7 @@ fn facts(page: &mut String, shown: &Shown) -> fmt::Result {
         env!("CARGO_PKG_VERSION"),
         Escaped(policy.digest()),
         policy.len(),
+        Escaped(&audit),
         shown.signer.denials(),
         door.active(),
         door.accepted(),

@@ -1,6 +1,9 @@
 //! The `[audit]` section of the configuration.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 
@@ -15,15 +18,20 @@ pub use super::sink::SinkConfig;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where the log is; the directory must exist.
+    /// Whether there is a log. Without one nothing tells what was signed for whom.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Where the log is; what is relative is below the state directory.
+    #[serde(default = "default_directory")]
     pub directory: PathBuf,
-    /// Whose log it is: the first line of its checkpoints.
-    pub origin: Origin,
+    /// Whose log it is: the first line of its checkpoints. By default that of the log which is there, and of a new
+    /// one the name of the host.
+    pub origin: Option<Origin>,
     /// When a record counts as written.
     #[serde(default)]
     pub durability: Durability,
-    /// The Ed25519 key that signs checkpoints; without one there are none.
-    pub checkpoint_key: Option<KeyName>,
+    /// The token whose Ed25519 key signs checkpoints; by default the first.
+    pub checkpoint_token: Option<KeyName>,
     /// A checkpoint at the latest after so long, if there are new records.
     #[serde(default = "ten")]
     pub checkpoint_seconds: u32,
@@ -52,7 +60,31 @@ pub enum Durability {
     Os,
 }
 
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            directory: default_directory(),
+            origin: None,
+            durability: Durability::Fsync,
+            checkpoint_token: None,
+            checkpoint_seconds: ten(),
+            checkpoint_records: ten_thousand(),
+            segment_bytes: sixty_four_mebibytes(),
+            retention_days: 0,
+            sinks: Vec::new(),
+        }
+    }
+}
+
 impl Config {
+    /// With an absolute path.
+    #[must_use]
+    pub fn resolved(mut self, state_directory: &Path) -> Self {
+        self.directory = state_directory.join(&self.directory);
+        self
+    }
+
     /// What one value alone can't tell: the key at fault, and what is wrong.
     ///
     /// # Errors
@@ -81,19 +113,6 @@ impl Config {
                 ),
             );
         }
-        if self.retention_days > 0 && self.checkpoint_key.is_none() {
-            return wrong(
-                "retention_days",
-                "records are only removed below a signed checkpoint; expected checkpoint_key too"
-                    .to_owned(),
-            );
-        }
-        if !self.sinks.is_empty() && self.checkpoint_key.is_none() {
-            return wrong(
-                "sinks",
-                "what is sent are signed checkpoints; expected checkpoint_key too".to_owned(),
-            );
-        }
         for (index, sink) in self.sinks.iter().enumerate() {
             if let Err(message) = sink.check() {
                 return wrong(&format!("sinks[{index}]"), message);
@@ -115,6 +134,12 @@ impl Config {
 
 const MEBIBYTE: u64 = 1 << 20;
 
+fn default_directory() -> PathBuf {
+    "audit".into()
+}
+const fn yes() -> bool {
+    true
+}
 const fn ten() -> u32 {
     10
 }

@@ -61,7 +61,7 @@ pub enum ReadError {
     #[error("the log's checkpoint: {0}")]
     Checkpoint(#[from] NoteError),
     /// There is no checkpoint yet.
-    #[error("no checkpoint was made yet; expected audit.checkpoint_key to be configured")]
+    #[error("no checkpoint was made yet; the daemon makes them while it has the token")]
     NoCheckpoint,
     /// No checkpoint covers it yet.
     #[error(

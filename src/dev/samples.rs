@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use crate::{
     algorithm::{AesSize, Algorithm, ContentEncryption, Curve, Hash, KeyType, RsaSize},
+    audit::Word,
     identity::Identity,
     signer::{Call, KeyRequest, Signer},
 };
@@ -51,6 +52,7 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
         };
         let call = Call {
             identity: Arc::clone(identity),
+            name: Word::new("dev.CreateSamples"),
             deadline: Instant::now() + PATIENCE,
         };
         if let Err(error) = signer.create_key(&call, request).await {

@@ -22,7 +22,7 @@ impl Services {
         &self,
         request: Request<v1::GetImportWrappingKeyRequest>,
     ) -> Result<Response<v1::GetImportWrappingKeyResponse>, Status> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.GetImportWrappingKey")?;
         let asked = request.into_inner();
         let name = asked
             .key_id
@@ -55,7 +55,7 @@ impl Services {
         &self,
         request: Request<v1::ImportKeyRequest>,
     ) -> Result<Response<v1::ImportKeyResponse>, Status> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.ImportKey")?;
         let asked = request.into_inner();
         let custody = wire::custody_from_proto(asked.custody)
             .ok_or_else(|| invalid("CUSTODY_UNFIT", "`custody` is not known here"))?;
@@ -87,7 +87,7 @@ impl Services {
         &self,
         request: Request<v1::ImportKeyVersionRequest>,
     ) -> Result<Response<v1::ImportKeyVersionResponse>, Status> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.ImportKeyVersion")?;
         let asked = request.into_inner();
         let name = key_name(&asked.name)?;
         let wrapped = wrapped(asked.wrapped)?;

@@ -18,7 +18,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl JoseService for Services {
     async fn sign_jws(&self, request: Request<v1::SignJwsRequest>) -> Answer<v1::SignJwsResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "JoseService.SignJws")?;
         let asked = request.into_inner();
         let algorithm = algorithm(asked.algorithm)?;
         let wanted = JwsRequest {
@@ -47,7 +47,7 @@ impl JoseService for Services {
         &self,
         request: Request<v1::VerifyJwsRequest>,
     ) -> Answer<v1::VerifyJwsResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "JoseService.VerifyJws")?;
         let asked = request.into_inner();
         let key = selector(&asked.name)?;
         let signer = Arc::clone(&self.signer);
@@ -80,7 +80,7 @@ impl JoseService for Services {
         &self,
         request: Request<v1::EncryptJweRequest>,
     ) -> Answer<v1::EncryptJweResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "JoseService.EncryptJwe")?;
         let asked = request.into_inner();
         let (algorithm, encryption) = (
             algorithm(asked.algorithm)?,
@@ -120,7 +120,7 @@ impl JoseService for Services {
         &self,
         request: Request<v1::DecryptJweRequest>,
     ) -> Answer<v1::DecryptJweResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "JoseService.DecryptJwe")?;
         let asked = request.into_inner();
         let key = selector(&asked.name)?;
         let signer = Arc::clone(&self.signer);

@@ -21,7 +21,7 @@ impl KeyService for Services {
         &self,
         request: Request<v1::CreateKeyRequest>,
     ) -> Answer<v1::CreateKeyResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.CreateKey")?;
         let wanted = key_request(request.into_inner())?;
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
@@ -55,10 +55,11 @@ impl KeyService for Services {
     }
 
     async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Answer<v1::GetKeyResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.GetKey")?;
         let key = self
             .signer
-            .key(&call, &key_name(&request.get_ref().name)?)?;
+            .key(&call, &key_name(&request.get_ref().name)?)
+            .await?;
         Ok(Response::new(v1::GetKeyResponse {
             key: Some(describe(&key)),
         }))
@@ -68,7 +69,7 @@ impl KeyService for Services {
         &self,
         request: Request<v1::ListKeysRequest>,
     ) -> Answer<v1::ListKeysResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.ListKeys")?;
         let v1::ListKeysRequest {
             page_size,
             page_token,
@@ -112,9 +113,9 @@ impl KeyService for Services {
         &self,
         request: Request<v1::GetPublicKeyRequest>,
     ) -> Answer<v1::GetPublicKeyResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.GetPublicKey")?;
         let wanted = selector(&request.get_ref().name)?;
-        let key = self.signer.key(&call, &wanted.key)?;
+        let key = self.signer.key(&call, &wanted.key).await?;
         let facts = match wanted.version {
             None => key.primary(),
             Some(version) => {
@@ -142,7 +143,7 @@ impl KeyService for Services {
     }
 
     async fn get_jwks(&self, request: Request<v1::GetJwksRequest>) -> Answer<v1::GetJwksResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.GetJwks")?;
         let keys = self.signer.keys(&call);
         Ok(Response::new(v1::GetJwksResponse {
             jwks: crate::pkcs11::jwks(keys.iter().map(Arc::as_ref)).to_string(),
@@ -153,7 +154,7 @@ impl KeyService for Services {
         &self,
         request: Request<v1::CreateCertificateRequestRequest>,
     ) -> Answer<v1::CreateCertificateRequestResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.CreateCertificateRequest")?;
         let asked = request.into_inner();
         let (key, algorithm) = (selector(&asked.name)?, algorithm(asked.algorithm)?);
         let certify = Certify {
@@ -185,7 +186,7 @@ impl KeyService for Services {
         &self,
         request: Request<v1::GenerateRandomRequest>,
     ) -> Answer<v1::GenerateRandomResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "KeyService.GenerateRandom")?;
         let v1::GenerateRandomRequest {
             token: name,
             length,

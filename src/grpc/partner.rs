@@ -21,7 +21,7 @@ impl PartnerService for Services {
         &self,
         request: Request<v1::ListPartnersRequest>,
     ) -> Answer<v1::ListPartnersResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PartnerService.ListPartners")?;
         let asked = request.into_inner();
         let partners = self.signer.visible_partners(&call);
         let name = |partner: &std::sync::Arc<Partner>| partner.name().to_string();
@@ -36,13 +36,13 @@ impl PartnerService for Services {
         &self,
         request: Request<v1::GetPartnerRequest>,
     ) -> Answer<v1::GetPartnerResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PartnerService.GetPartner")?;
         let PartnerResource(name) = request
             .get_ref()
             .name
             .parse()
             .map_err(|error| invalid("PARTNER_NAME_INVALID", format!("`name`: {error}")))?;
-        let partner = self.signer.partner(&call, &name)?;
+        let partner = self.signer.partner(&call, &name).await?;
         Ok(Response::new(v1::GetPartnerResponse {
             partner: Some(describe(&self.signer, &partner)),
         }))
@@ -52,7 +52,7 @@ impl PartnerService for Services {
         &self,
         request: Request<v1::ListSchemesRequest>,
     ) -> Answer<v1::ListSchemesResponse> {
-        let _authenticated = self.call(&request)?;
+        let _authenticated = self.call(&request, "PartnerService.ListSchemes")?;
         let asked = request.into_inner();
         let schemes: Vec<_> = self.signer.partners().schemes().cloned().collect();
         let (page, next_page_token) =
@@ -69,7 +69,7 @@ impl PartnerService for Services {
         &self,
         request: Request<v1::GetSchemeRequest>,
     ) -> Answer<v1::GetSchemeResponse> {
-        let _authenticated = self.call(&request)?;
+        let _authenticated = self.call(&request, "PartnerService.GetScheme")?;
         let SchemeResource(name) = request
             .get_ref()
             .name

@@ -28,7 +28,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::SignHttpRequestRequest>,
     ) -> Answer<v1::SignHttpRequestResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.SignHttpRequest")?;
         let asked = request.into_inner();
         let dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, asked.values)?;
         let signer = Arc::clone(&self.signer);
@@ -54,7 +54,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::SignHttpResponseRequest>,
     ) -> Answer<v1::SignHttpResponseResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.SignHttpResponse")?;
         let asked = request.into_inner();
         let dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, asked.values)?;
         let signer = Arc::clone(&self.signer);
@@ -80,7 +80,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::VerifyCallbackRequest>,
     ) -> Answer<v1::VerifyCallbackResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.VerifyCallback")?;
         let asked = request.into_inner();
         let dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, HashMap::new())?;
         let signer = Arc::clone(&self.signer);
@@ -101,7 +101,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::VerifyHttpResponseRequest>,
     ) -> Answer<v1::VerifyHttpResponseResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.VerifyHttpResponse")?;
         let asked = request.into_inner();
         let values = asked.request_values;
         let dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, values)?;
@@ -122,7 +122,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::EncryptFieldRequest>,
     ) -> Answer<v1::EncryptFieldResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.EncryptField")?;
         let asked = request.into_inner();
         let mut dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, asked.values)?;
         if !asked.plaintext.is_empty() {
@@ -130,7 +130,7 @@ impl PlatformService for Services {
         }
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
-            let made = signer.encrypt_field(&call, &dealing)?;
+            let made = signer.encrypt_field(&call, &dealing).await?;
             Ok(v1::EncryptFieldResponse {
                 ciphertext: field_text(&made.ciphertext)?,
                 key: Some(key_use(&made.key)),
@@ -148,7 +148,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::DecryptFieldRequest>,
     ) -> Answer<v1::DecryptFieldResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.DecryptField")?;
         let asked = request.into_inner();
         let mut dealing = dealing(&asked.partner, &asked.scheme, asked.inputs, HashMap::new())?;
         add(&mut dealing, VALUE, asked.ciphertext.into_bytes())?;
@@ -169,7 +169,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::IssueAccessTokenRequest>,
     ) -> Answer<v1::IssueAccessTokenResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.IssueAccessToken")?;
         let asked = request.into_inner();
         let (inputs, values) = (HashMap::new(), HashMap::new());
         let dealing = dealing(&asked.partner, &asked.scheme, inputs, values)?;
@@ -197,7 +197,7 @@ impl PlatformService for Services {
         &self,
         request: Request<v1::ExplainHttpMessageRequest>,
     ) -> Answer<v1::ExplainHttpMessageResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "PlatformService.ExplainHttpMessage")?;
         let asked = request.into_inner().call.ok_or_else(|| {
             invalid(
                 "CALL_MISSING",

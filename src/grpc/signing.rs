@@ -27,7 +27,7 @@ type Answer<T> = Result<Response<T>, Status>;
 #[tonic::async_trait]
 impl SigningService for Services {
     async fn sign(&self, request: Request<v1::SignRequest>) -> Answer<v1::SignResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "SigningService.Sign")?;
         let (wanted, checked) = sign_request(request.into_inner())?;
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
@@ -37,7 +37,7 @@ impl SigningService for Services {
     }
 
     async fn verify(&self, request: Request<v1::VerifyRequest>) -> Answer<v1::VerifyResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "SigningService.Verify")?;
         let asked = request.into_inner();
         let (key, algorithm) = (selector(&asked.name)?, algorithm(asked.algorithm)?);
         let form = form(algorithm, asked.ecdsa_encoding)?;
@@ -63,7 +63,7 @@ impl SigningService for Services {
         &self,
         request: Request<v1::BatchSignRequest>,
     ) -> Answer<v1::BatchSignResponse> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "SigningService.BatchSign")?;
         let requests = request.into_inner().requests;
         if requests.is_empty() || requests.len() > self.limits.max_batch {
             return Err(invalid(
@@ -89,7 +89,7 @@ impl SigningService for Services {
         request: Request<Streaming<v1::SignChunksRequest>>,
     ) -> Answer<v1::SignChunksResponse> {
         // Each chunk has its time; the whole may take as long as its caller lets it.
-        let call = self.long_call(&request)?;
+        let call = self.long_call(&request, "SigningService.SignChunks")?;
         let services = self.clone();
         self.run(call.deadline, async move {
             services.sign_chunks_of(call, request.into_inner()).await
@@ -106,7 +106,7 @@ impl SigningService for Services {
         &self,
         request: Request<Streaming<v1::StreamSignRequest>>,
     ) -> Answer<Self::StreamSignStream> {
-        let call = self.call(&request)?;
+        let call = self.call(&request, "SigningService.StreamSign")?;
         let limits = self.limits;
         let signer = Arc::clone(&self.signer);
         let mut incoming = request.into_inner();

@@ -11,7 +11,7 @@ use crate::{
     key::KeyName,
     partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
-    signer::{Error, PlatformError, missing_or_wrong},
+    signer::{Error, PlatformError},
     store::{Refusal, StoreError},
     wire::KeyResource,
 };
@@ -21,7 +21,7 @@ pub const DOMAIN: &str = "chancery";
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
-        let text = error.to_string();
+        let (reason, text) = (error.reason(), error.to_string());
         match error {
             // The same words whether the key is there or not.
             Error::Denied(denied) => {
@@ -44,7 +44,7 @@ impl From<Error> for Status {
                     .map_or_else(String::new, |name| format!(" with {name:?}"));
                 status(
                     Code::PermissionDenied,
-                    "PERMISSION_DENIED",
+                    reason,
                     format!(
                         "{} may not {}{what}; if it should, a rule of the policy must say so",
                         denied.identity().name(),
@@ -55,7 +55,7 @@ impl From<Error> for Status {
             }
             Error::NoSuchKey(key) => status(
                 Code::NotFound,
-                "KEY_NOT_FOUND",
+                reason,
                 text,
                 [("key", key.to_string())],
             ),
@@ -63,21 +63,21 @@ impl From<Error> for Status {
                 let name = KeyResource::from(version).to_string();
                 status(
                     Code::NotFound,
-                    "KEY_VERSION_NOT_FOUND",
+                    reason,
                     text,
                     [("name", name)],
                 )
             }
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,
-                "KEY_UNUSABLE",
+                reason,
                 text,
                 [("key", key.to_string())],
             ),
-            Error::NoSuchToken(_) => invalid("TOKEN_UNKNOWN", text),
+            Error::NoSuchToken(_) => invalid(reason, text),
             Error::AlgorithmNotAllowed { key, algorithm, .. } => status(
                 Code::InvalidArgument,
-                "ALGORITHM_NOT_ALLOWED",
+                reason,
                 text,
                 [
                     ("key", key.to_string()),
@@ -85,19 +85,19 @@ impl From<Error> for Status {
                 ],
             ),
             Error::AlgorithmOfAnotherOperation(..) => {
-                invalid("ALGORITHM_OF_ANOTHER_OPERATION", text)
+                invalid(reason, text)
             }
             Error::NotSupported(_) => {
-                status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
+                status(Code::FailedPrecondition, reason, text, [])
             }
-            Error::Usage(_) => invalid("KEY_USAGE_INVALID", text),
+            Error::Usage(_) => invalid(reason, text),
             Error::DigestLength {
                 algorithm,
                 expected,
                 given,
             } => status(
                 Code::InvalidArgument,
-                "DIGEST_LENGTH",
+                reason,
                 text,
                 [
                     ("algorithm", algorithm.to_string()),
@@ -105,32 +105,32 @@ impl From<Error> for Status {
                     ("given", given.to_string()),
                 ],
             ),
-            Error::DigestNotTaken(_) => invalid("DIGEST_NOT_TAKEN", text),
-            Error::FormNotTaken(_) => invalid("ECDSA_ENCODING_NOT_TAKEN", text),
-            Error::NotInChunks(_) => invalid("NOT_IN_CHUNKS", text),
-            Error::Jws(malformed) => invalid(malformed.reason(), text),
-            Error::Header(_) => invalid("JOSE_HEADER_INVALID", text),
-            Error::Recipient(_) => invalid("RECIPIENT_INVALID", text),
-            Error::Encrypt(_) => invalid("ENCRYPTION_REFUSED", text),
+            Error::DigestNotTaken(_) => invalid(reason, text),
+            Error::FormNotTaken(_) => invalid(reason, text),
+            Error::NotInChunks(_) => invalid(reason, text),
+            Error::Jws(_) => invalid(reason, text),
+            Error::Header(_) => invalid(reason, text),
+            Error::Recipient(_) => invalid(reason, text),
+            Error::Encrypt(_) => invalid(reason, text),
             // One answer for every cause (RFC 7516 section 11.5 and the attacks beside it).
-            Error::Decryption(_) => invalid("DECRYPTION_FAILED", text),
-            Error::CertificateRequest(_) => invalid("CERTIFICATE_REQUEST_INVALID", text),
+            Error::Decryption(_) => invalid(reason, text),
+            Error::CertificateRequest(_) => invalid(reason, text),
             Error::NoSuchPartner(partner) => status(
                 Code::NotFound,
-                "PARTNER_NOT_FOUND",
+                reason,
                 text,
                 [("partner", partner.to_string())],
             ),
             Error::NoSuchScheme(scheme) => status(
                 Code::NotFound,
-                "SCHEME_NOT_FOUND",
+                reason,
                 text,
                 [("scheme", scheme.to_string())],
             ),
-            Error::Choice(choice) => invalid(choice.reason(), text),
+            Error::Choice(_) => invalid(reason, text),
             Error::NotReady(not) => status(
                 Code::FailedPrecondition,
-                "PARTNER_NOT_READY",
+                reason,
                 text,
                 [
                     ("partner", not.partner.to_string()),
@@ -140,53 +140,49 @@ impl From<Error> for Status {
                 ],
             ),
             Error::Platform(error) => of_platform(error, text),
+            // What is wrong with it is for the operator: it tells of files.
+            Error::Audit(_) => retry(
+                Code::Unavailable,
+                reason,
+                "the audit log is not available, so nothing is done; its operator finds the cause in the daemon's log"
+                    .to_owned(),
+                Duration::from_secs(1),
+            ),
             Error::Token(error) => of_token(&error),
         }
     }
 }
 
 fn of_platform(error: PlatformError, text: String) -> Status {
+    let reason = error.reason();
     match error {
         PlatformError::NoPart { scheme, part } => status(
             Code::InvalidArgument,
-            "SCHEME_WITHOUT_PART",
+            reason,
             text,
             [("scheme", scheme), ("part", part.to_owned())],
         ),
-        PlatformError::NoAccessTokens => {
-            status(Code::FailedPrecondition, "ACCESS_TOKENS_MISSING", text, [])
+        PlatformError::NoAccessTokens => status(Code::FailedPrecondition, reason, text, []),
+        PlatformError::UnknownInput { name, .. } => {
+            status(Code::InvalidArgument, reason, text, [("input", name)])
         }
-        PlatformError::UnknownInput { name, .. } => status(
-            Code::InvalidArgument,
-            "INPUT_UNKNOWN",
-            text,
-            [("input", name)],
-        ),
-        PlatformError::UnknownValue { name, .. } => status(
-            Code::InvalidArgument,
-            "VALUE_UNKNOWN",
-            text,
-            [("value", name)],
-        ),
+        PlatformError::UnknownValue { name, .. } => {
+            status(Code::InvalidArgument, reason, text, [("value", name)])
+        }
         // Where in the scheme, for whoever has to mend it.
         PlatformError::Message(fault) => status(
             Code::InvalidArgument,
-            missing_or_wrong(&fault),
+            reason,
             text,
             [("step", fault.at), ("rule", fault.rule)],
         ),
-        PlatformError::NoTokenKey(role) => status(
-            Code::FailedPrecondition,
-            "PARTNER_NOT_READY",
-            text,
-            [("role", role)],
-        ),
-        PlatformError::Encrypt(_) => invalid("ENCRYPTION_REFUSED", text),
-        // One answer for every cause.
-        PlatformError::Decryption => invalid("DECRYPTION_FAILED", text),
-        PlatformError::NotSupported(_) => {
-            status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
+        PlatformError::NoTokenKey(role) => {
+            status(Code::FailedPrecondition, reason, text, [("role", role)])
         }
+        PlatformError::Encrypt(_) => invalid(reason, text),
+        // One answer for every cause.
+        PlatformError::Decryption => invalid(reason, text),
+        PlatformError::NotSupported(_) => status(Code::FailedPrecondition, reason, text, []),
         PlatformError::Memory(error) => error.into(),
         PlatformError::NoRandom => internal("the system gave no random bytes"),
     }
@@ -240,22 +236,22 @@ impl From<StoreError> for Status {
 }
 
 fn of_token(error: &TokenError) -> Status {
-    let text = error.to_string();
+    let (reason, text) = (error.reason(), error.to_string());
     match error {
         TokenError::QueueFull { .. } => retry(
             Code::ResourceExhausted,
-            "TOKEN_BUSY",
+            reason,
             text,
             Duration::from_millis(100),
         ),
         TokenError::Deadline => deadline(),
-        TokenError::Hung => retry(Code::Unavailable, "TOKEN_HUNG", text, SOON),
-        TokenError::Lost => retry(Code::Unavailable, "TOKEN_LOST", text, SOON),
-        TokenError::OutcomeUnknown => status(Code::Aborted, "OUTCOME_UNKNOWN", text, []),
+        TokenError::Hung => retry(Code::Unavailable, reason, text, SOON),
+        TokenError::Lost => retry(Code::Unavailable, reason, text, SOON),
+        TokenError::OutcomeUnknown => status(Code::Aborted, reason, text, []),
         // Why it is down is for the operator: it names paths and labels.
         TokenError::Down(_) => retry(
             Code::Unavailable,
-            "TOKEN_UNAVAILABLE",
+            reason,
             "the token is not available; its operator finds the cause in the daemon's log"
                 .to_owned(),
             Duration::from_secs(1),
@@ -263,22 +259,22 @@ fn of_token(error: &TokenError) -> Status {
         TokenError::WrongPermit(_) => {
             internal("the call failed by a fault of the daemon, which is in its log")
         }
-        TokenError::TooLarge => invalid("REQUEST_TOO_LARGE", text),
-        TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, "KEY_UNUSABLE", text, []),
+        TokenError::TooLarge => invalid(reason, text),
+        TokenError::NoSuchKey(_) => status(Code::FailedPrecondition, reason, text, []),
         TokenError::NotReadable(version) => status(
             Code::FailedPrecondition,
-            "SECRET_NOT_READABLE",
+            reason,
             text,
             [("name", KeyResource::from(version.clone()).to_string())],
         ),
-        TokenError::ContentKeyLength(_) => invalid("CONTENT_KEY_LENGTH", text),
+        TokenError::ContentKeyLength(_) => invalid(reason, text),
         TokenError::Import(error) if error.is_precondition() => {
-            status(Code::FailedPrecondition, error.reason(), text, [])
+            status(Code::FailedPrecondition, reason, text, [])
         }
-        TokenError::Import(error) => invalid(error.reason(), text),
+        TokenError::Import(_) => invalid(reason, text),
         TokenError::Exists(key) => status(
             Code::AlreadyExists,
-            "KEY_EXISTS",
+            reason,
             text,
             [("key", key.to_string())],
         ),
@@ -291,32 +287,30 @@ fn of_fault(fault: &Fault) -> Status {
         ("function", fault.function.clone()),
         ("code", fault.code.clone()),
     ];
+    let reason = fault.reason();
     match fault.treatment {
-        Treatment::CallersInput => invalid(
-            "INPUT_REFUSED_BY_TOKEN",
-            "the token refused the input".to_owned(),
-        ),
+        Treatment::CallersInput => invalid(reason, "the token refused the input".to_owned()),
         Treatment::Session | Treatment::Recycle => retry(
             Code::Unavailable,
-            "TOKEN_SESSION_LOST",
+            reason,
             "the token lost the session twice; try again".to_owned(),
             SOON,
         ),
         Treatment::Device | Treatment::Pin => retry(
             Code::Unavailable,
-            "TOKEN_FAILED",
+            reason,
             format!("the token failed: {fault}"),
             SOON,
         ),
         Treatment::Pressure => retry(
             Code::ResourceExhausted,
-            "TOKEN_BUSY",
+            reason,
             "the token has no session left".to_owned(),
             Duration::from_millis(100),
         ),
         Treatment::Configuration => status(
             Code::FailedPrecondition,
-            "REFUSED_BY_TOKEN",
+            reason,
             format!("the token refuses this: {fault}"),
             metadata,
         ),

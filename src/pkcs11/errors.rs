@@ -49,6 +49,17 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// The reason that callers are told, for good.
+    pub const fn reason(&self) -> &'static str {
+        match self.treatment {
+            Treatment::CallersInput => "INPUT_REFUSED_BY_TOKEN",
+            Treatment::Session | Treatment::Recycle => "TOKEN_SESSION_LOST",
+            Treatment::Device | Treatment::Pin => "TOKEN_FAILED",
+            Treatment::Pressure => "TOKEN_BUSY",
+            Treatment::Configuration => "REFUSED_BY_TOKEN",
+        }
+    }
+
     /// A fault that the token did not name.
     pub(super) fn new(treatment: Treatment, function: &str, code: impl Into<String>) -> Self {
         Self {

@@ -64,6 +64,26 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// The reason that callers are told, for good.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::QueueFull { .. } => "TOKEN_BUSY",
+            Self::Deadline => "DEADLINE_EXCEEDED",
+            Self::Hung => "TOKEN_HUNG",
+            Self::Lost => "TOKEN_LOST",
+            Self::OutcomeUnknown => "OUTCOME_UNKNOWN",
+            Self::Down(_) => "TOKEN_UNAVAILABLE",
+            Self::WrongPermit(_) => "INTERNAL",
+            Self::TooLarge => "REQUEST_TOO_LARGE",
+            Self::NoSuchKey(_) => "KEY_UNUSABLE",
+            Self::NotReadable(_) => "SECRET_NOT_READABLE",
+            Self::ContentKeyLength(_) => "CONTENT_KEY_LENGTH",
+            Self::Import(error) => error.reason(),
+            Self::Exists(_) => "KEY_EXISTS",
+            Self::Fault(fault) => fault.reason(),
+        }
+    }
+
     /// Whether the same call may well succeed soon.
     pub(super) const fn is_transient(&self) -> bool {
         match self {

@@ -35,6 +35,8 @@ pub(super) struct Listing {
     pub(super) handles: HashMap<KeyVersion, Handle>,
     /// The keys that unwrap what is imported, always in the same order.
     pub(super) wrapping_keys: Vec<Handle>,
+    /// The keys that sign the audit log's checkpoints, always in the same order.
+    pub(super) checkpoint_keys: Vec<Handle>,
 }
 
 /// A key of this worker.
@@ -50,6 +52,10 @@ pub(super) const RECORD_APPLICATION: &[u8] = b"chancery";
 
 /// The label of keys that unwrap what is imported. No key name has a colon, so nothing else can be done with them.
 pub(super) const WRAPPING_LABEL: &str = "chancery:import";
+
+/// The label of keys that sign the audit log's checkpoints. No key name has a colon, so nobody can ask for anything
+/// else to be signed, and no policy can allow it.
+pub(super) const CHECKPOINT_LABEL: &str = "chancery:audit";
 
 /// Lists the token.
 ///
@@ -104,6 +110,13 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
             }
             continue;
         }
+        if label == CHECKPOINT_LABEL {
+            match checkpoint_key(object, &publics) {
+                Ok(handle) => listing.checkpoint_keys.push(handle),
+                Err(text) => listing.problems.push(Problem { label, text }),
+            }
+            continue;
+        }
         let version: KeyVersion = match label.parse() {
             Ok(version) => version,
             Err(error) => {
@@ -134,6 +147,7 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
     }
     listing.keys.sort_by(|a, b| a.version.cmp(&b.version));
     listing.wrapping_keys.sort_by_key(|key| key.binding.0);
+    listing.checkpoint_keys.sort_by_key(|key| key.binding.0);
     Ok(listing)
 }
 
@@ -269,14 +283,7 @@ fn found(
             (Material::Ec { curve, point }, Some(public))
         }
         Some(TokenKeyType::EC_EDWARDS) => {
-            if !ED25519_PARAMETERS.contains(&object.get(AttributeType::EcParams)?) {
-                return Err(
-                    "it is on an Edwards curve other than edwards25519, which is the one served"
-                        .to_owned(),
-                );
-            }
-            let point = public_point(object, publics)?;
-            let public = PublicKey::from_ed25519(&point).map_err(|error| error.to_string())?;
+            let (point, public) = ed25519(object, publics)?;
             (Material::Ed25519 { point }, Some(public))
         }
         Some(TokenKeyType::AES) => {
@@ -332,6 +339,40 @@ fn found(
             public: public.map(Arc::new),
         },
     ))
+}
+
+fn ed25519(object: &Object, publics: &[Object]) -> Result<(Vec<u8>, PublicKey), String> {
+    if !ED25519_PARAMETERS.contains(&object.get(AttributeType::EcParams)?) {
+        return Err(
+            "it is on an Edwards curve other than edwards25519, which is the one served".to_owned(),
+        );
+    }
+    let point = public_point(object, publics)?;
+    let public = PublicKey::from_ed25519(&point).map_err(|error| error.to_string())?;
+    Ok((point, public))
+}
+
+/// A key that signs checkpoints: one that can do nothing else, and that can't get out.
+fn checkpoint_key(object: &Object, publics: &[Object]) -> Result<Handle, String> {
+    let other_uses = [
+        AttributeType::Decrypt,
+        AttributeType::Derive,
+        AttributeType::Unwrap,
+        AttributeType::Extractable,
+    ];
+    if object.key_type != Some(TokenKeyType::EC_EDWARDS)
+        || !object.may(AttributeType::Sign)
+        || other_uses.into_iter().any(|kind| object.may(kind))
+        || object.flags.get(&AttributeType::Sensitive) == Some(&false)
+    {
+        return Err("the key that is to sign the audit log's checkpoints may do more than that, may get out, or is not of Ed25519; it is not used; give it another label".to_owned());
+    }
+    let (_, public) = ed25519(object, publics)?;
+    Ok(Handle {
+        object: object.handle,
+        binding: Binding(public.sha256()),
+        public: Some(Arc::new(public)),
+    })
 }
 
 /// A key that unwraps what is imported: one that can do nothing else, and that never was outside.

@@ -64,6 +64,7 @@ pub struct KeyTable {
     unusable: HashMap<KeyName, String>,
     problems: Vec<Problem>,
     wrapping_keys: Vec<PublicKey>,
+    checkpoint_keys: Vec<PublicKey>,
 }
 
 /// What the configuration says of a key that somebody else made: `[[keys]]`.
@@ -135,11 +136,8 @@ impl KeyTable {
         }
         let mut table = Self {
             problems: inventory.problems.clone(),
-            wrapping_keys: inventory
-                .wrapping_keys
-                .iter()
-                .filter_map(|der| PublicKey::from_spki(der).ok())
-                .collect(),
+            wrapping_keys: publics(&inventory.wrapping_keys),
+            checkpoint_keys: publics(&inventory.checkpoint_keys),
             ..Self::default()
         };
         // A name with a version that can't be told from its twin is no name to sign by.
@@ -209,6 +207,11 @@ impl KeyTable {
         &self.wrapping_keys
     }
 
+    /// The keys that sign the audit log's checkpoints.
+    pub(super) fn checkpoint_keys(&self) -> &[PublicKey] {
+        &self.checkpoint_keys
+    }
+
     /// All objects that can't be served, and why.
     pub fn problems(&self) -> &[Problem] {
         &self.problems
@@ -265,6 +268,12 @@ fn facts(found: &FoundKey, inventory: &Inventory, limits: &Limits) -> Result<Ver
         secret_bytes: record.and_then(|record| record.secret_bytes),
         binding: found.binding,
     })
+}
+
+fn publics(keys: &[Vec<u8>]) -> Vec<PublicKey> {
+    keys.iter()
+        .filter_map(|der| PublicKey::from_spki(der).ok())
+        .collect()
 }
 
 fn public(material: &Material) -> Option<PublicKey> {

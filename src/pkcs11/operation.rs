@@ -36,6 +36,7 @@ use crate::{
     key::{Input, KeyVersion, PublicKey, Verifier},
 };
 
+mod checkpoint;
 mod create;
 mod import;
 mod parts;
@@ -50,6 +51,8 @@ pub(super) struct Module {
     handles: RwLock<HashMap<KeyVersion, Handle>>,
     /// Those that unwrap what is imported; changed likewise.
     wrapping_keys: RwLock<Vec<Handle>>,
+    /// Those that sign checkpoints; changed likewise.
+    checkpoint_keys: RwLock<Vec<Handle>>,
     /// MACs of long messages, between their chunks: each has a session of its own, so no lane is held.
     macs: Mutex<HashMap<u64, Session>>,
     /// Log-in belongs to the application and lasts while a session is open: this one stays open.
@@ -85,6 +88,7 @@ impl Module {
             capabilities,
             handles: RwLock::default(),
             wrapping_keys: RwLock::default(),
+            checkpoint_keys: RwLock::default(),
             macs: Mutex::default(),
             _pinned: Mutex::new(pinned),
         };
@@ -97,15 +101,20 @@ impl Module {
             .handles
             .write()
             .expect("no lane panics: a panic ends the worker") = listing.handles;
-        let publics = listing
-            .wrapping_keys
-            .iter()
-            .filter_map(|key| key.public.as_ref());
-        let wrapping_keys = publics.map(|public| public.der().to_vec()).collect();
+        let publics = |keys: &[Handle]| -> Vec<_> {
+            let publics = keys.iter().filter_map(|key| key.public.as_ref());
+            publics.map(|public| public.der().to_vec()).collect()
+        };
+        let wrapping_keys = publics(&listing.wrapping_keys);
+        let checkpoint_keys = publics(&listing.checkpoint_keys);
         *self
             .wrapping_keys
             .write()
             .expect("no lane panics: a panic ends the worker") = listing.wrapping_keys;
+        *self
+            .checkpoint_keys
+            .write()
+            .expect("no lane panics: a panic ends the worker") = listing.checkpoint_keys;
         Inventory {
             token: self.facts.clone(),
             keys: listing.keys,
@@ -113,6 +122,7 @@ impl Module {
             capabilities: self.capabilities.clone(),
             records: listing.records,
             wrapping_keys,
+            checkpoint_keys,
         }
     }
 
@@ -211,6 +221,13 @@ impl Lane {
                     Err(fault) => Reply::Failed(fault),
                 };
             }
+            Request::MakeCheckpointKey => {
+                return match self.make_checkpoint_key() {
+                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
+                    Err(fault) => Reply::Failed(fault),
+                };
+            }
+            Request::SignCheckpoint { key, body } => self.sign_checkpoint(key, &body),
             Request::Import(import) => {
                 return self.import(*import).unwrap_or_else(Reply::Failed);
             }

@@ -149,6 +149,8 @@ pub(super) struct Inventory {
     pub(super) records: BTreeMap<String, Vec<u8>>,
     /// SubjectPublicKeyInfo of the keys that unwrap what is imported.
     pub(super) wrapping_keys: Vec<Vec<u8>>,
+    /// SubjectPublicKeyInfo of the keys that sign the audit log's checkpoints.
+    pub(super) checkpoint_keys: Vec<Vec<u8>>,
 }
 
 /// What the token says of itself.
@@ -389,6 +391,13 @@ pub(super) enum Request {
     },
     /// Make a key that unwraps keys which are imported, unless there is one.
     MakeWrappingKey,
+    /// Make a key that signs the audit log's checkpoints, unless there is one.
+    MakeCheckpointKey,
+    /// Sign one, with that key.
+    SignCheckpoint {
+        key: Binding,
+        body: Vec<u8>,
+    },
     Import(Box<Import>),
     /// List the token's objects anew.
     List {

@@ -194,7 +194,6 @@ impl<S> Permit<S> {
     }
 }
 
-#[expect(private_bounds, reason = "what a permit is about is a closed list")]
 impl<S: Subject> Permit<S> {
     /// What was asked for, as a denial would have said it.
     pub fn asked(&self) -> Asked {
@@ -270,8 +269,9 @@ impl Keyless {
     }
 }
 
-/// What a permit or a denial is about, as records have it.
-pub(super) trait Subject {
+/// What a permit or a denial is about, as records have it. A closed list: it takes a permit's fields to be one.
+pub trait Subject {
+    /// What is asked for, to do this with it.
     fn asked(&self, operation: Operation) -> Asked;
 }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     algorithm::Algorithm,
+    audit::AuditError,
     jose::{
         HeaderError,
         jwe::{DecryptionFailed, EncryptError, InvalidRecipient},
@@ -112,9 +113,46 @@ pub enum Error {
     /// A platform's message that was not dealt with.
     #[error("{0}")]
     Platform(#[from] PlatformError),
+    /// It can't be recorded, and so it is not done, or not answered.
+    #[error("{0}")]
+    Audit(#[from] AuditError),
     /// The token gave no result.
     #[error("{0}")]
     Token(#[from] TokenError),
+}
+
+impl Error {
+    /// The reason that callers are told, and the log says, for good.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => "PERMISSION_DENIED",
+            Self::NoSuchKey(_) => "KEY_NOT_FOUND",
+            Self::NoSuchVersion(_) => "KEY_VERSION_NOT_FOUND",
+            Self::Unusable { .. } => "KEY_UNUSABLE",
+            Self::NoSuchToken(_) => "TOKEN_UNKNOWN",
+            Self::AlgorithmNotAllowed { .. } => "ALGORITHM_NOT_ALLOWED",
+            Self::AlgorithmOfAnotherOperation(..) => "ALGORITHM_OF_ANOTHER_OPERATION",
+            Self::NotSupported(_) => "NOT_SUPPORTED_BY_TOKEN",
+            Self::Usage(_) => "KEY_USAGE_INVALID",
+            Self::DigestLength { .. } => "DIGEST_LENGTH",
+            Self::DigestNotTaken(_) => "DIGEST_NOT_TAKEN",
+            Self::FormNotTaken(_) => "ECDSA_ENCODING_NOT_TAKEN",
+            Self::NotInChunks(_) => "NOT_IN_CHUNKS",
+            Self::Jws(malformed) => malformed.reason(),
+            Self::Header(_) => "JOSE_HEADER_INVALID",
+            Self::Recipient(_) => "RECIPIENT_INVALID",
+            Self::Encrypt(_) => "ENCRYPTION_REFUSED",
+            Self::Decryption(_) => "DECRYPTION_FAILED",
+            Self::CertificateRequest(_) => "CERTIFICATE_REQUEST_INVALID",
+            Self::NoSuchPartner(_) => "PARTNER_NOT_FOUND",
+            Self::NoSuchScheme(_) => "SCHEME_NOT_FOUND",
+            Self::Choice(choice) => choice.reason(),
+            Self::NotReady(_) => "PARTNER_NOT_READY",
+            Self::Platform(error) => error.reason(),
+            Self::Audit(_) => "AUDIT_UNAVAILABLE",
+            Self::Token(error) => error.reason(),
+        }
+    }
 }
 
 impl From<Denied> for Error {

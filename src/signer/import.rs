@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Call, Error, KeyRequest, Signer};
+use super::{Account, Call, Error, Granted, KeyRequest, Signer};
 use crate::{
     algorithm::Algorithm,
+    audit::{InputDigest, KeyAct},
     key::{Custody, InvalidUsage, KeyName, Usage},
     pkcs11::{Key, Token, TokenError, Wrapped, WrappingKey},
-    policy::{Creation, Permit},
+    policy::Creation,
 };
 
 /// A key that is to be brought in.
@@ -33,15 +34,22 @@ impl Signer {
         key: &KeyName,
         token: Option<&KeyName>,
     ) -> Result<(Arc<Token>, WrappingKey), Error> {
-        let permit = self.may_import(call, key)?;
-        // Of a key that is there the token is known.
-        let token = match (token, self.find(key)) {
-            (None, Ok(found)) => found.token,
-            (token, _) => Arc::clone(self.token(token)?),
+        let account = self.roll.open(call);
+        let found = async {
+            let granted = self.may_import(&account, call, key)?;
+            // Of a key that is there the token is known.
+            let token = match (token, self.find(key)) {
+                (None, Ok(found)) => found.token,
+                (token, _) => Arc::clone(self.token(token)?),
+            };
+            token.known()?;
+            // If there is none yet, it is made.
+            let permit = account.intend(granted, None, None)?;
+            let wrapping_key = token.import_wrapping_key(permit, call.deadline).await?;
+            Ok((token, wrapping_key))
         };
-        token.known()?;
-        let wrapping_key = token.import_wrapping_key(permit, call.deadline).await?;
-        Ok((token, wrapping_key))
+        let found = found.await;
+        account.close(found).await
     }
 
     /// Brings in version 1 of a key.
@@ -50,6 +58,17 @@ impl Signer {
     ///
     /// [`Error`].
     pub async fn import_key(&self, call: &Call, request: ImportRequest) -> Result<Arc<Key>, Error> {
+        let account = self.roll.open(call);
+        let imported = self.import(&account, call, request).await;
+        account.close(imported).await
+    }
+
+    async fn import(
+        &self,
+        account: &Account,
+        call: &Call,
+        request: ImportRequest,
+    ) -> Result<Arc<Key>, Error> {
         let ImportRequest {
             key,
             custody,
@@ -66,7 +85,7 @@ impl Signer {
             &key.algorithms,
             self.clock.now(),
         );
-        let permit = self.authorized(verdict)?;
+        let granted = account.authorized(verdict)?;
         let usage = Usage::new(
             key.key_type,
             key.purpose,
@@ -89,9 +108,12 @@ impl Signer {
                 .supports(*algorithm, usage.key_type())
                 .map_err(Error::NotSupported)?;
         }
+        let input = InputDigest::of(&wrapped.bytes);
+        let permit = account.intend(granted, Some(input), wrapped.public.as_ref())?;
         let key = token
             .import(permit, &usage, custody, wrapped, call.deadline)
             .await?;
+        account.made(&key, KeyAct::Imported);
         tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), %custody, "key imported");
         Ok(key)
     }
@@ -107,28 +129,47 @@ impl Signer {
         name: &KeyName,
         wrapped: Wrapped,
     ) -> Result<Arc<Key>, Error> {
+        let account = self.roll.open(call);
+        let imported = self.import_version(&account, call, name, wrapped).await;
+        account.close(imported).await
+    }
+
+    async fn import_version(
+        &self,
+        account: &Account,
+        call: &Call,
+        name: &KeyName,
+        wrapped: Wrapped,
+    ) -> Result<Arc<Key>, Error> {
         // Which algorithms, only the key tells; who may not import it at all is not told whether it is there.
-        let _permit = self.may_import(call, name)?;
+        let _granted = self.may_import(account, call, name)?;
         let found = self.find(name)?;
         let algorithms = found.key.usage.algorithms();
-        let verdict =
-            self.policy
-                .load()
-                .authorize_import(&call.identity, name, algorithms, self.clock.now());
-        let permit = self.authorized(verdict)?;
+        let now = self.clock.now();
+        let policy = self.policy.load_full();
+        let verdict = policy.authorize_import(&call.identity, name, algorithms, now);
+        let granted = account.authorized(verdict)?;
         let _reserved = self
             .reserve(name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
+        let input = InputDigest::of(&wrapped.bytes);
+        let permit = account.intend(granted, Some(input), wrapped.public.as_ref())?;
         let key = found
             .token
             .import_version(permit, wrapped, call.deadline)
             .await?;
+        account.made(&key, KeyAct::Imported);
         tracing::info!(client.id = %call.identity.name(), key = %key.primary().version, token = %found.token.name(), "key version imported");
         Ok(key)
     }
 
     /// Leave to import a key of this name with at least one algorithm.
-    fn may_import(&self, call: &Call, name: &KeyName) -> Result<Permit<Creation>, Error> {
+    fn may_import(
+        &self,
+        account: &Account,
+        call: &Call,
+        name: &KeyName,
+    ) -> Result<Granted<Creation>, Error> {
         let policy = self.policy.load();
         let now = self.clock.now();
         let ask = |algorithm| policy.authorize_import(&call.identity, name, &[algorithm], now);
@@ -136,6 +177,6 @@ impl Signer {
             .into_iter()
             .find_map(|algorithm| ask(algorithm).ok())
             .map_or_else(|| ask(Algorithm::ALL[0]), Ok);
-        self.authorized(verdict)
+        account.authorized(verdict)
     }
 }

@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Call, Error, Selector, SignatureForm, Signer, certificate_request, finish};
+use super::{
+    Account, Call, Error, Selector, SignatureForm, Signer, certificate_request, digest_of, finish,
+};
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
+    audit::KeyAct,
     key::{InvalidUsage, KeyName, KeyVersion, Usage},
     pkcs11::{Key, Token, TokenError},
     policy::Operation,
@@ -38,6 +41,17 @@ impl Signer {
     ///
     /// [`Error`].
     pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<Arc<Key>, Error> {
+        let account = self.roll.open(call);
+        let created = self.create(&account, call, request).await;
+        account.close(created).await
+    }
+
+    async fn create(
+        &self,
+        account: &Account,
+        call: &Call,
+        request: KeyRequest,
+    ) -> Result<Arc<Key>, Error> {
         let KeyRequest {
             name,
             token,
@@ -57,7 +71,7 @@ impl Signer {
             &algorithms,
             self.clock.now(),
         );
-        let permit = self.authorized(verdict)?;
+        let granted = account.authorized(verdict)?;
         let usage = Usage::new(
             key_type,
             purpose,
@@ -81,7 +95,9 @@ impl Signer {
                 .supports(*algorithm, key_type)
                 .map_err(Error::NotSupported)?;
         }
+        let permit = account.intend(granted, None, None)?;
         let key = token.create(permit, usage, call.deadline).await?;
+        account.made(&key, KeyAct::Created);
         tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), "key created");
         Ok(key)
     }
@@ -91,13 +107,16 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub fn key(&self, call: &Call, name: &KeyName) -> Result<Arc<Key>, Error> {
+    pub async fn key(&self, call: &Call, name: &KeyName) -> Result<Arc<Key>, Error> {
+        let account = self.roll.open(call);
         let verdict = self
             .policy
             .load()
             .authorize_get(&call.identity, name, self.clock.now());
-        let _permit = self.authorized(verdict)?;
-        Ok(self.find(name)?.key)
+        let key = account
+            .seen(verdict)
+            .and_then(|_granted| Ok(self.find(name)?.key));
+        account.close(key).await
     }
 
     /// The keys that the caller may see, by name.
@@ -131,12 +150,17 @@ impl Signer {
         token: Option<&KeyName>,
         length: u32,
     ) -> Result<Vec<u8>, Error> {
-        let now = self.clock.now();
-        let permit = self.authorized(self.policy.load().authorize_random(&call.identity, now))?;
-        Ok(self
-            .token(token)?
-            .random(permit, length, call.deadline)
-            .await?)
+        let account = self.roll.open(call);
+        let bytes = async {
+            let now = self.clock.now();
+            let verdict = self.policy.load().authorize_random(&call.identity, now);
+            let granted = account.authorized(verdict)?;
+            let token = self.token(token)?;
+            let permit = account.intend(granted, None, None)?;
+            Ok(token.random(permit, length, call.deadline).await?)
+        };
+        let bytes = bytes.await;
+        account.close(bytes).await
     }
 
     /// A certificate request (PKCS#10, RFC 2986), DER, signed by the key.
@@ -151,27 +175,40 @@ impl Signer {
         algorithm: Algorithm,
         certify: Certify,
     ) -> Result<(Vec<u8>, KeyVersion), Error> {
-        let (found, permit) = self.permit(call, key, Operation::RequestCertificate, algorithm)?;
-        let version = permit.key().clone();
-        let public = found
-            .key
-            .version(&version)
-            .and_then(|facts| facts.public.clone())
-            .ok_or_else(|| {
-                Error::CertificateRequest(format!(
-                    "{version} is a secret; only key pairs have certificates"
-                ))
-            })?;
+        let account = self.roll.open(call);
+        let made = self.request_certificate(&account, call, key, algorithm, certify);
+        let made = made.await;
+        account.close(made).await
+    }
+
+    async fn request_certificate(
+        &self,
+        account: &Account,
+        call: &Call,
+        key: &Selector,
+        algorithm: Algorithm,
+        certify: Certify,
+    ) -> Result<(Vec<u8>, KeyVersion), Error> {
+        let operation = Operation::RequestCertificate;
+        let (found, granted) = self.permit(account, call, key, operation, algorithm)?;
+        let version = granted.key().clone();
+        let public = found.public(&version).cloned().ok_or_else(|| {
+            Error::CertificateRequest(format!(
+                "{version} is a secret; only key pairs have certificates"
+            ))
+        })?;
         // The library that writes the request wants the signature in between, so it is asked twice: once for
         // what is to be signed, once with the signature.
         let to_sign = certificate_request::to_be_signed(&certify, &public, algorithm)?;
         let input = super::signing_input(algorithm, super::Content::Message(to_sign.into()))?;
+        let permit = account.intend(granted, Some(digest_of(algorithm, &input)), Some(&public))?;
         let raw = found.token.sign(permit, input, call.deadline).await?;
         let form = match algorithm {
             Algorithm::Ecdsa(_) => SignatureForm::Der,
             _ => SignatureForm::Raw,
         };
         let signature = finish(raw, version, algorithm, form)?;
+        account.signed(&signature.bytes);
         let der = certificate_request::signed(&certify, &public, algorithm, signature.bytes)?;
         Ok((der, signature.version))
     }

@@ -6,16 +6,20 @@ use bytes::Bytes;
 use sha2::Digest;
 use tokio::time::Instant;
 
-use super::{Call, Error, Selector, Signature, SignatureForm, Signer, check_form, finish};
+use super::{
+    Account, Call, Error, Granted, Selector, Signature, SignatureForm, Signer, check_form,
+    digest_of, finish,
+};
 use crate::{
     algorithm::{Algorithm, Hash},
-    key::KeyVersion,
+    key::{KeyVersion, PublicKey},
     pkcs11::{MacStream, Token},
-    policy::{Permit, StreamLimit},
+    policy::StreamLimit,
 };
 
-/// A long message that is being signed.
+/// A long message that is being signed. Dropped before its end, it is recorded as abandoned.
 pub struct LongSignature {
+    account: Account,
     kind: LongKind,
     version: KeyVersion,
     algorithm: Algorithm,
@@ -34,7 +38,8 @@ enum LongKind {
 struct Hashed {
     hasher: Hasher,
     token: Arc<Token>,
-    permit: Permit,
+    granted: Granted,
+    public: Option<PublicKey>,
 }
 
 enum Hasher {
@@ -56,25 +61,34 @@ impl Signer {
         algorithm: Algorithm,
         form: SignatureForm,
     ) -> Result<LongSignature, Error> {
-        let (found, permit) = self.permit_to_sign(call, key, algorithm)?;
-        check_form(algorithm, form)?;
-        let version = permit.key().clone();
-        let (permit, limit) = match permit.for_stream() {
-            Ok((permit, limit)) => (self.authorized(Ok(permit))?, limit),
-            Err(denied) => return Err(self.denied(denied)),
+        let account = self.roll.open(call);
+        let begun = async {
+            let (found, granted) = self.permit_to_sign(&account, call, key, algorithm)?;
+            check_form(algorithm, form)?;
+            let version = granted.key().clone();
+            let (granted, limit) = account.limited_stream(granted)?;
+            let kind = match (algorithm, algorithm.prehash()) {
+                (_, Some(hash)) => LongKind::Hashed(Box::new(Hashed {
+                    hasher: Hasher::new(hash),
+                    public: found.public(&version).cloned(),
+                    token: found.token,
+                    granted,
+                })),
+                (Algorithm::Hmac(_), None) => {
+                    // The token is asked before the message is there: of that the log has no hash.
+                    let permit = account.intend(granted, None, None)?;
+                    LongKind::Mac(found.token.start_mac(permit, call.deadline).await?)
+                }
+                (_, None) => return Err(Error::NotInChunks(algorithm)),
+            };
+            Ok((version, kind, limit))
         };
-        let kind = match (algorithm, algorithm.prehash()) {
-            (_, Some(hash)) => LongKind::Hashed(Box::new(Hashed {
-                hasher: Hasher::new(hash),
-                token: found.token,
-                permit,
-            })),
-            (Algorithm::Hmac(_), None) => {
-                LongKind::Mac(found.token.start_mac(permit, call.deadline).await?)
-            }
-            (_, None) => return Err(Error::NotInChunks(algorithm)),
+        let (version, kind, limit) = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => return account.close(Err(error)).await,
         };
         Ok(LongSignature {
+            account,
             kind,
             version,
             algorithm,
@@ -93,7 +107,8 @@ impl LongSignature {
     /// [`Error`]; nothing is signed then.
     pub async fn update(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.length += chunk.len() as u64;
-        self.limit.check(self.length)?;
+        let checked = self.limit.check(self.length);
+        checked.map_err(|denied| self.account.refused(denied))?;
         match &mut self.kind {
             LongKind::Hashed(hashed) => hashed.hasher.update(&chunk),
             LongKind::Mac(mac) => mac.update(chunk).await?,
@@ -112,18 +127,37 @@ impl LongSignature {
     ///
     /// [`Error`].
     pub async fn finish(self, deadline: Instant) -> Result<Signature, Error> {
-        let raw = match self.kind {
-            LongKind::Hashed(hashed) => {
-                let Hashed {
-                    hasher,
-                    token,
-                    permit,
-                } = *hashed;
-                token.sign(permit, hasher.finish().into(), deadline).await?
-            }
-            LongKind::Mac(mac) => mac.finish().await?,
+        let Self {
+            account,
+            kind,
+            version,
+            algorithm,
+            form,
+            length: _,
+            limit: _,
+        } = self;
+        let signed = async {
+            let raw = match kind {
+                LongKind::Hashed(hashed) => {
+                    let Hashed {
+                        hasher,
+                        token,
+                        granted,
+                        public,
+                    } = *hashed;
+                    let digest = hasher.finish();
+                    let input = digest_of(algorithm, &digest);
+                    let permit = account.intend(granted, Some(input), public.as_ref())?;
+                    token.sign(permit, digest.into(), deadline).await?
+                }
+                LongKind::Mac(mac) => mac.finish().await?,
+            };
+            let signature = finish(raw, version, algorithm, form)?;
+            account.signed(&signature.bytes);
+            Ok(signature)
         };
-        finish(raw, self.version, self.algorithm, self.form)
+        let signed = signed.await;
+        account.close(signed).await
     }
 
     /// Gives up, so that the token keeps nothing of it.

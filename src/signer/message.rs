@@ -3,10 +3,12 @@
 use zeroize::Zeroizing;
 
 use super::{
-    Call, Content, Error, Found, Selector, SignatureForm, Signer, signing_input, verified,
+    Account, Call, Content, Error, Found, Given, Selector, SignatureForm, Signer, digest_of,
+    signing_input, verified,
 };
 use crate::{
     algorithm::{Algorithm, ContentEncryption},
+    audit::{Ending, InputDigest, Word},
     jose::{
         Serialization,
         jwe::{
@@ -105,10 +107,23 @@ impl Signer {
         call: &Call,
         request: JwsRequest,
     ) -> Result<(String, KeyVersion), Error> {
-        let (found, permit) = self.permit_to_sign(call, &request.key, request.algorithm)?;
-        let version = permit.key().clone();
-        let permit =
-            self.authorized(permit.for_jws(&request.payload, !request.unencoded_payload))?;
+        let account = self.roll.open(call);
+        let signed = self.make_jws(&account, call, request).await;
+        account.close(signed).await
+    }
+
+    async fn make_jws(
+        &self,
+        account: &Account,
+        call: &Call,
+        request: JwsRequest,
+    ) -> Result<(String, KeyVersion), Error> {
+        let algorithm = request.algorithm;
+        let (found, granted) = self.permit_to_sign(account, call, &request.key, algorithm)?;
+        let version = granted.key().clone();
+        let granted = account.limited(granted, |permit| {
+            permit.for_jws(&request.payload, !request.unencoded_payload)
+        })?;
         let draft = Draft::new(JwsParameters {
             algorithm: request.algorithm,
             key_id: found
@@ -123,8 +138,11 @@ impl Signer {
             unencoded_payload: request.unencoded_payload,
         })?;
         let content = Content::Message(draft.signing_input().to_vec().into());
-        let input = signing_input(request.algorithm, content)?;
+        let input = signing_input(algorithm, content)?;
+        let digest = digest_of(algorithm, &input);
+        let permit = account.intend(granted, Some(digest), found.public(&version))?;
         let signature = found.token.sign(permit, input, call.deadline).await?;
+        account.signed(&signature);
         Ok((draft.finish(&signature), version))
     }
 
@@ -141,8 +159,24 @@ impl Signer {
         detached_payload: Option<&[u8]>,
         understood_critical: &[String],
     ) -> Result<Option<VerifiedJws>, Error> {
-        let found = self.allowed(call, key, Operation::Verify)?;
-        let jws = Jws::parse(text, detached_payload, understood_critical)?;
+        let account = self.roll.open(call);
+        let verified = async {
+            let found = self.allowed(&account, call, key, Operation::Verify)?;
+            let jws = Jws::parse(text, detached_payload, understood_critical)?;
+            self.try_signatures(&account, call, &found, key, &jws).await
+        };
+        let verified = verified.await;
+        account.close(verified).await
+    }
+
+    async fn try_signatures(
+        &self,
+        account: &Account,
+        call: &Call,
+        found: &Found,
+        key: &Selector,
+        jws: &Jws,
+    ) -> Result<Option<VerifiedJws>, Error> {
         let mut unfit = None;
         for candidate in jws.candidates() {
             let algorithm = candidate.algorithm();
@@ -153,7 +187,7 @@ impl Signer {
             }
             let content = Content::Message(candidate.signing_input().to_vec().into());
             let input = signing_input(algorithm, content)?;
-            for facts in by_key_id(&found, key, candidate.key_id()) {
+            for facts in by_key_id(found, key, candidate.key_id()) {
                 let verdict = self.policy.load().authorize(
                     &call.identity,
                     &facts.version,
@@ -161,16 +195,12 @@ impl Signer {
                     algorithm,
                     self.clock.now(),
                 );
-                let permit = self.authorized(verdict)?;
-                let right = verified(
-                    &found.token,
-                    facts,
-                    permit,
-                    input.clone(),
-                    candidate.signature(),
-                    SignatureForm::Raw,
-                    call.deadline,
-                );
+                let granted = account.authorized(verdict)?;
+                let given = Given {
+                    signature: candidate.signature(),
+                    form: SignatureForm::Raw,
+                };
+                let right = verified(account, call, found, facts, granted, &input, given);
                 if right.await? {
                     return Ok(Some(VerifiedJws {
                         payload: jws.payload().to_vec(),
@@ -197,6 +227,17 @@ impl Signer {
         call: &Call,
         request: &JweRequest,
     ) -> Result<(String, Option<KeyVersion>), Error> {
+        let account = self.roll.open(call);
+        let made = self.make_jwe(&account, call, request).await;
+        account.close(made).await
+    }
+
+    async fn make_jwe(
+        &self,
+        account: &Account,
+        call: &Call,
+        request: &JweRequest,
+    ) -> Result<(String, Option<KeyVersion>), Error> {
         let JweRequest {
             recipient,
             algorithm,
@@ -208,13 +249,10 @@ impl Signer {
         let (algorithm, content_encryption, compress) =
             (*algorithm, *content_encryption, *compress);
         let outside = |recipient: PublicRecipient| {
-            let permit = self.authorized(self.policy.load().authorize_encrypt_outside(
-                &call.identity,
-                algorithm,
-                self.clock.now(),
-            ))?;
-            // Consumed: the encryption that it permits is this one.
-            drop(permit);
+            let (policy, now) = (self.policy.load(), self.clock.now());
+            let verdict = policy.authorize_encrypt_outside(&call.identity, algorithm, now);
+            let granted = account.authorized(verdict)?;
+            account.begin(&granted, None, Some(recipient.public_key()))?;
             let jwe = encrypt_to_public(
                 &recipient,
                 algorithm,
@@ -230,7 +268,8 @@ impl Signer {
             JweRecipient::Pem(pem) => return outside(PublicRecipient::from_pem(pem)?),
             JweRecipient::Key(selector) => selector,
         };
-        let (found, permit) = self.permit(call, selector, Operation::Encrypt, algorithm)?;
+        let (found, granted) =
+            self.permit(account, call, selector, Operation::Encrypt, algorithm)?;
         let usage = &found.key.usage;
         if !usage.content_encryptions().contains(&content_encryption)
             || (compress && !usage.compression_allowed())
@@ -254,11 +293,12 @@ impl Signer {
                 why,
             });
         }
-        let version = permit.key().clone();
+        let version = granted.key().clone();
         let facts = found
             .key
             .version(&version)
             .ok_or_else(|| Error::NoSuchVersion(version.clone()))?;
+        let permit = account.intend(granted, None, facts.public.as_ref())?;
         let jwe = match &facts.public {
             Some(public) => {
                 let recipient =
@@ -300,16 +340,21 @@ impl Signer {
         key: &Selector,
         text: &str,
     ) -> Result<DecryptedJwe, Error> {
-        let found = self.allowed(call, key, Operation::Decrypt)?;
-        let outcome = self.try_decrypt(call, &found, key, text).await;
+        let account = self.roll.open(call);
+        let outcome = async {
+            let found = self.allowed(&account, call, key, Operation::Decrypt)?;
+            self.try_decrypt(&account, call, &found, key, text).await
+        };
+        let outcome = outcome.await;
         if let Err(Error::Decryption(failure)) = &outcome {
             tracing::info!(client.id = %call.identity.name(), key = %key.key, cause = failure.cause(), "decryption failed");
         }
-        outcome
+        account.close(outcome).await
     }
 
     async fn try_decrypt(
         &self,
+        account: &Account,
         call: &Call,
         found: &Found,
         key: &Selector,
@@ -332,7 +377,9 @@ impl Signer {
                 algorithm,
                 self.clock.now(),
             );
-            let permit = self.authorized(verdict)?;
+            let granted = account.authorized(verdict)?;
+            let input = Some(InputDigest::of(text.as_bytes()));
+            let permit = account.intend(granted, input, facts.public.as_ref())?;
             let outcome = match open(&found.token, permit, opening.step(), call).await {
                 Ok(secret) => Some(secret),
                 // Not told apart from a wrong tag: a substitute key takes the same way (RFC 7516 section 11.5).
@@ -349,7 +396,10 @@ impl Signer {
                         content_encryption,
                     });
                 }
-                Err(failure) => last = Some(failure),
+                Err(failure) => {
+                    account.ends(Ending::Failed(DECRYPTION_FAILED));
+                    last = Some(failure);
+                }
             }
         }
         Err(last.expect("openings are never empty").into())
@@ -359,6 +409,7 @@ impl Signer {
     /// only the message will say.
     fn allowed(
         &self,
+        account: &Account,
         call: &Call,
         wanted: &Selector,
         operation: Operation,
@@ -377,7 +428,9 @@ impl Signer {
         let mut refusal = None;
         for algorithm in candidates {
             match policy.authorize(&call.identity, &version, operation, algorithm, now) {
-                Ok(_permit) => {
+                Ok(permit) => {
+                    // Consumed: what is done asks again, with its algorithm.
+                    let _granted = account.authorized(Ok(permit))?;
                     let found = found?;
                     if wanted.version.is_some() && found.key.version(&version).is_none() {
                         return Err(Error::NoSuchVersion(version));
@@ -388,7 +441,8 @@ impl Signer {
             }
         }
         let refusal = refusal.expect("a key has at least one algorithm");
-        self.authorized::<()>(Err(refusal))
+        account
+            .seen::<()>(Err(refusal))
             .map(|_| unreachable!("a refusal is no permit"))
     }
 }
@@ -475,3 +529,6 @@ async fn seal(
         }
     }
 }
+
+/// As callers are told it.
+pub(super) const DECRYPTION_FAILED: Word = Word::new("DECRYPTION_FAILED");

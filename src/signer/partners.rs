@@ -6,9 +6,9 @@ use crate::{
     algorithm::{Algorithm, Purpose},
     key::{Custody, KeyName},
     partner::{Assignment, Partner, PartnerName, Partners, RoleKey},
-    policy::{Operation, Partnership, Permit},
+    policy::{Operation, Partnership},
     scheme::{Act, SchemeName},
-    signer::{Call, Error, Signer},
+    signer::{Account, Call, Error, Granted, Signer},
 };
 
 /// A key that a partner's file names, and that can't play its part.
@@ -46,18 +46,19 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error::Denied`]; then [`Error::NoSuchPartner`] and [`Error::Choice`].
-    pub fn partnership(
+    pub(super) fn partnership(
         &self,
+        account: &Account,
         call: &Call,
         name: &PartnerName,
         wanted: Option<&SchemeName>,
         act: Act,
         operation: Operation,
-    ) -> Result<(Arc<Partner>, Permit<Partnership>), Error> {
+    ) -> Result<(Arc<Partner>, Granted<Partnership>), Error> {
         let (policy, now) = (self.policy.load(), self.clock.now());
         // First whether any scheme would do: what the partner has is told to nobody else.
         let _sight =
-            self.authorized(policy.authorize_sight(&call.identity, name, operation, now))?;
+            account.authorized(policy.authorize_sight(&call.identity, name, operation, now))?;
         let partners = self.partners.load();
         let partner = partners
             .partner(name)
@@ -66,15 +67,16 @@ impl Signer {
             Some(scheme) => scheme,
             None => partner.choose(None, act)?.name(),
         };
-        let permit = self.authorized(policy.authorize_partner(
+        let granted = account.authorized(policy.authorize_partner(
             &call.identity,
             name,
             scheme,
             operation,
             now,
         ))?;
+        account.deals(&granted);
         partner.choose(Some(scheme), act)?;
-        Ok((Arc::clone(partner), permit))
+        Ok((Arc::clone(partner), granted))
     }
 
     /// A partner, for a caller who may do anything with it.
@@ -82,16 +84,19 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error::Denied`]; then [`Error::NoSuchPartner`].
-    pub fn partner(&self, call: &Call, name: &PartnerName) -> Result<Arc<Partner>, Error> {
-        let policy = self.policy.load();
+    pub async fn partner(&self, call: &Call, name: &PartnerName) -> Result<Arc<Partner>, Error> {
+        let account = self.roll.open(call);
         let (seeing, now) = (Operation::GetPartner, self.clock.now());
+        let policy = self.policy.load_full();
         let sight = policy.authorize_sight(&call.identity, name, seeing, now);
-        let sight = self.authorized(sight)?;
-        let partners = self.partners.load();
-        let partner = partners.partner(sight.partner());
-        partner
-            .cloned()
-            .ok_or_else(|| Error::NoSuchPartner(name.clone()))
+        let partner = account.seen(sight).and_then(|sight| {
+            let partners = self.partners.load();
+            let partner = partners.partner(sight.partner());
+            partner
+                .cloned()
+                .ok_or_else(|| Error::NoSuchPartner(name.clone()))
+        });
+        account.close(partner).await
     }
 
     /// The partners that a caller may do anything with, by name.

@@ -9,11 +9,13 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     algorithm::Algorithm,
+    audit::InputDigest,
     key::{KeyVersion, PublicKey},
     partner::{Assignment, Partner, PartnerName, RoleKey},
+    pkcs11::VersionFacts,
     policy::{Operation, Partnership, Permit},
     scheme::{Act, Bindings, KeyFacts, Scheme, SchemeName},
-    signer::{Call, Error, Found, Signer},
+    signer::{Account, Call, Error, Found, Granted, Signer},
 };
 
 pub use access_token::Issued;
@@ -72,22 +74,25 @@ pub enum Holder {
 }
 
 /// A dealing that the policy allows.
-struct Admitted {
+struct Admitted<'a> {
+    account: &'a Account,
     partner: Arc<Partner>,
     scheme: SchemeName,
-    permit: Permit<Partnership>,
+    granted: Granted<Partnership>,
 }
 
 impl Signer {
     /// Asks the policy, and chooses the scheme.
-    fn admit(
+    fn admit<'a>(
         &self,
+        account: &'a Account,
         call: &Call,
         dealing: &Dealing,
         act: Act,
         operation: Operation,
-    ) -> Result<Admitted, Error> {
-        let (partner, permit) = self.partnership(
+    ) -> Result<Admitted<'a>, Error> {
+        let (partner, granted) = self.partnership(
+            account,
             call,
             &dealing.partner,
             dealing.scheme.as_ref(),
@@ -95,16 +100,17 @@ impl Signer {
             operation,
         )?;
         let admitted = Admitted {
+            account,
             partner,
-            scheme: permit.scheme().clone(),
-            permit,
+            scheme: granted.scheme().clone(),
+            granted,
         };
         admitted.check_inputs(&dealing.inputs)?;
         Ok(admitted)
     }
 
     /// What the scheme is told beside the message. The primary versions of keys of ours stand for them.
-    fn bindings(&self, admitted: &Admitted, inputs: &Named, values: &Named) -> Bindings {
+    fn bindings(&self, admitted: &Admitted<'_>, inputs: &Named, values: &Named) -> Bindings {
         let assignment = admitted.assignment();
         let mut keys = BTreeMap::new();
         for (role, key) in assignment.keys() {
@@ -141,7 +147,7 @@ impl Signer {
     /// The key of ours in this role, which must be one for this algorithm.
     fn playing(
         &self,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         role: &str,
         algorithm: Algorithm,
     ) -> Result<Found, Error> {
@@ -156,7 +162,25 @@ impl Signer {
     }
 }
 
-impl Admitted {
+impl Admitted<'_> {
+    /// Leave to use a key of ours on this, recorded.
+    fn intend(
+        &self,
+        facts: &VersionFacts,
+        operation: Operation,
+        algorithm: Algorithm,
+        input: Option<InputDigest>,
+    ) -> Result<Permit, Error> {
+        let granted = self.granted.for_key(&facts.version, operation, algorithm);
+        let public = facts.public.as_ref();
+        self.account.intend(granted, input, public)
+    }
+
+    /// Records that what no key of ours is needed for begins.
+    fn begin(&self, input: Option<InputDigest>) -> Result<(), Error> {
+        self.account.begin(&self.granted, input, None)
+    }
+
     fn assignment(&self) -> &Assignment {
         self.partner
             .scheme(&self.scheme)
@@ -196,7 +220,12 @@ impl KeyUsed {
         }
     }
 
-    fn theirs(admitted: &Admitted, role: &str, algorithm: Algorithm, public: &PublicKey) -> Self {
+    fn theirs(
+        admitted: &Admitted<'_>,
+        role: &str,
+        algorithm: Algorithm,
+        public: &PublicKey,
+    ) -> Self {
         Self {
             key: Holder::Partner(admitted.partner.name().clone(), role.to_owned()),
             algorithm,

@@ -61,7 +61,16 @@ fn what_the_full_configuration_calls_a_default_is_one() {
                 .unwrap()
                 .to_owned();
         }
-        format!("{store:?} {:?} {:?}", config.replay, config.idempotency)
+        let mut audit = config.audit.clone();
+        audit.directory = audit
+            .directory
+            .strip_prefix(&config.state_directory)
+            .unwrap()
+            .to_owned();
+        format!(
+            "{store:?} {:?} {:?} {audit:?}",
+            config.replay, config.idempotency
+        )
     };
     assert_eq!(stored(&explicit), stored(&implicit));
     assert_eq!(implicit.log.filter, None);
@@ -82,6 +91,7 @@ fn the_full_configuration_has_every_option() {
         "[tls]",
         "[admin]",
         "[log]",
+        "[audit]",
         "[store]",
         "[replay]",
         "[idempotency]",

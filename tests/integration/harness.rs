@@ -262,6 +262,17 @@ impl Daemon {
         self.process = Process::start(&self.setup, self.directory.path());
     }
 
+    /// Kills it at once, as a power failure would.
+    pub fn kill(&mut self) {
+        self.process.child.kill().expect("to kill the daemon");
+        self.process.child.wait().expect("its end");
+    }
+
+    /// Starts it again on the same directory, when it has ended.
+    pub fn start_again(&mut self) {
+        self.process = Process::start(&self.setup, self.directory.path());
+    }
+
     /// Sends SIGTERM and waits for the end; the runtime goes on, so that clients can hang up.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);

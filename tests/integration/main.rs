@@ -8,6 +8,7 @@
 
 mod admin;
 mod audit;
+mod audited;
 mod calls;
 mod check;
 mod cli;

@@ -160,7 +160,7 @@ fn settings_are_checked() {
     assert_eq!(config.durability, Durability::Fsync);
     assert_eq!(config.schedule().every, Duration::from_secs(10));
     assert_eq!(config.schedule().retention, None);
-    let sinks = "checkpoint_key = \"log\"\n[[sinks]]\ntype = \"http\"\naddress = \"10.0.0.1:80\"\n\
+    let sinks = "checkpoint_token = \"main\"\n[[sinks]]\ntype = \"http\"\naddress = \"10.0.0.1:80\"\n\
                  [[sinks]]\ntype = \"syslog\"\naddress = \"/dev/log\"\n\
                  [[sinks]]\ntype = \"directory\"\npath = \"/mnt/log\"\n";
     assert_eq!(parse(sinks).unwrap().sinks.len(), 3);
@@ -174,24 +174,19 @@ fn settings_are_checked() {
             "audit.checkpoint_records: it is 0",
         ),
         ("segment_bytes = 1000", "audit.segment_bytes: it is 1000"),
-        ("retention_days = 30", "expected checkpoint_key too"),
         ("durability = \"none\"", "unknown variant"),
         ("checkpoint_keys = 1", "unknown field"),
-        ("checkpoint_key = \"a/b\"", "not a"),
+        ("checkpoint_token = \"a/b\"", "not a"),
         (
-            "[[sinks]]\ntype = \"syslog\"\naddress = \"/dev/log\"",
-            "expected checkpoint_key too",
-        ),
-        (
-            "checkpoint_key = \"log\"\n[[sinks]]\ntype = \"syslog\"\naddress = \"log.example.com:514\"",
+            "[[sinks]]\ntype = \"syslog\"\naddress = \"log.example.com:514\"",
             "expected IP:PORT",
         ),
         (
-            "checkpoint_key = \"log\"\n[[sinks]]\ntype = \"directory\"\npath = \"here\"",
+            "[[sinks]]\ntype = \"directory\"\npath = \"here\"",
             "expected an absolute path",
         ),
         (
-            "checkpoint_key = \"log\"\n[[sinks]]\ntype = \"http\"\naddress = \"10.0.0.1:80\"\npath = \"a b\"",
+            "[[sinks]]\ntype = \"http\"\naddress = \"10.0.0.1:80\"\npath = \"a b\"",
             "begins with a slash",
         ),
     ] {

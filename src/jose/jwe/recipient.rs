@@ -48,6 +48,11 @@ pub enum InvalidRecipient {
 }
 
 impl PublicRecipient {
+    /// The key.
+    pub const fn public_key(&self) -> &PublicKey {
+        &self.key
+    }
+
     /// Reads a public JWK (RFC 7517) of type RSA or EC. `use` and `key_ops`, if there, must allow
     /// encryption; `alg`, if there, is the only algorithm it will be used with.
     ///

@@ -184,7 +184,7 @@ impl Lane {
         .map(drop)
     }
 
-    fn rw_session(&self) -> Result<Session, Fault> {
+    pub(super) fn rw_session(&self) -> Result<Session, Fault> {
         self.module
             .pkcs11
             .open_rw_session(self.module.slot)

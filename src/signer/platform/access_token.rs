@@ -18,7 +18,7 @@ use crate::{
     partner::AccessTokens,
     policy::Operation,
     scheme::{Act, Message, UnixMilliseconds},
-    signer::{ACCESS_TOKENS, Call, Content, Error, Found, Signer, signing_input},
+    signer::{ACCESS_TOKENS, Call, Content, Error, Found, Signer, digest_of, signing_input},
 };
 
 /// What to answer a partner that asked for an access token.
@@ -58,13 +58,28 @@ impl Signer {
         dealing: &Dealing,
         message: Message<'_>,
     ) -> Result<Issued, Error> {
+        let account = self.roll.open(call);
         let act = Act::IssueAccessToken;
-        let admitted = self.admit(call, dealing, act, operation(act))?;
+        let issued = async {
+            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            self.issue(call, &admitted, dealing, message).await
+        };
+        let issued = issued.await;
+        account.close(issued).await
+    }
+
+    async fn issue(
+        &self,
+        call: &Call,
+        admitted: &Admitted<'_>,
+        dealing: &Dealing,
+        message: Message<'_>,
+    ) -> Result<Issued, Error> {
         let tokens = admitted.assignment().access_tokens();
         let tokens = tokens.ok_or(PlatformError::NoAccessTokens)?.clone();
-        let found = self.access_token_key(&admitted, &tokens)?;
+        let found = self.access_token_key(admitted, &tokens)?;
         let verification = self
-            .verify_admitted(call, Act::VerifyCallback, &admitted, dealing, message)
+            .verify_admitted(call, Act::VerifyCallback, admitted, dealing, message)
             .await?;
         // A request that was seen before may be anybody's who has seen it.
         if verification.decision != Decision::Valid {
@@ -82,13 +97,13 @@ impl Signer {
         let now = self.clock.now().0 / 1000;
         let lifetime = u64::from(tokens.lifetime_seconds);
         let claims = Claims {
-            iss: issuer(&admitted),
-            sub: client(&admitted, &verification),
+            iss: issuer(admitted),
+            sub: client(admitted, &verification),
             iat: now,
             exp: now + lifetime,
             jti: uuid::Uuid::new_v4().to_string(),
         };
-        let token = self.access_token(call, &admitted, &found, &claims).await?;
+        let token = self.access_token(call, admitted, &found, &claims).await?;
         let body = json!({
             "responseCode": "2007300",
             "responseMessage": "Successful",
@@ -108,7 +123,7 @@ impl Signer {
     pub(super) async fn access_token_holds(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         token: &[u8],
         now: UnixMilliseconds,
     ) -> Result<bool, Error> {
@@ -132,14 +147,15 @@ impl Signer {
         let content = Content::Message(candidate.signing_input().to_vec().into());
         let input = signing_input(algorithm, content)?;
         for facts in found.key.versions.iter().take(super::opening::MAX_VERSIONS) {
-            let permit = admitted
-                .permit
-                .for_key(&facts.version, Operation::Verify, algorithm);
+            let digest = Some(digest_of(algorithm, &input));
+            let permit = admitted.intend(facts, Operation::Verify, algorithm, digest)?;
             let mac = found
                 .token
                 .sign(permit, input.clone(), call.deadline)
                 .await?;
-            if bool::from(mac.ct_eq(candidate.signature())) {
+            let right = bool::from(mac.ct_eq(candidate.signature()));
+            admitted.account.verified(right);
+            if right {
                 let claims: Result<Claims, _> = serde_json::from_slice(jws.payload());
                 return Ok(claims.is_ok_and(|claims| {
                     claims.iss == issuer(admitted)
@@ -151,7 +167,11 @@ impl Signer {
         Ok(false)
     }
 
-    fn access_token_key(&self, admitted: &Admitted, tokens: &AccessTokens) -> Result<Found, Error> {
+    fn access_token_key(
+        &self,
+        admitted: &Admitted<'_>,
+        tokens: &AccessTokens,
+    ) -> Result<Found, Error> {
         let partner = &admitted.partner;
         for (_, assignment) in partner.schemes() {
             self.readiness(partner, assignment, ACCESS_TOKENS)
@@ -163,7 +183,7 @@ impl Signer {
     async fn access_token(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         found: &Found,
         claims: &Claims,
     ) -> Result<String, Error> {
@@ -184,22 +204,21 @@ impl Signer {
             detached: false,
             unencoded_payload: false,
         })?;
-        let permit = admitted
-            .permit
-            .for_key(&facts.version, Operation::Sign, algorithm);
         let content = Content::Message(draft.signing_input().to_vec().into());
         let input = signing_input(algorithm, content)?;
+        let digest = Some(digest_of(algorithm, &input));
+        let permit = admitted.intend(facts, Operation::Sign, algorithm, digest)?;
         let mac = found.token.sign(permit, input, call.deadline).await?;
         Ok(draft.finish(&mac))
     }
 }
 
-fn issuer(admitted: &Admitted) -> String {
+fn issuer(admitted: &Admitted<'_>) -> String {
     format!("partners/{}", admitted.partner.name())
 }
 
 /// Whom the platform calls itself in what it signed.
-fn client(admitted: &Admitted, verification: &Verification) -> String {
+fn client(admitted: &Admitted<'_>, verification: &Verification) -> String {
     let named = verification
         .authenticated
         .iter()

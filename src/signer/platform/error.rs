@@ -1,6 +1,7 @@
 //! Why a platform's message was not dealt with, through a fault of the caller, the configuration or this daemon.
 //! What the message itself lacks is no error but a verdict.
 
+use super::missing_or_wrong;
 use crate::{
     jose::jwe::EncryptError,
     scheme::{EvaluationError, Refusal, SchemeName},
@@ -64,6 +65,25 @@ pub enum PlatformError {
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     NoRandom,
+}
+
+impl PlatformError {
+    /// The reason that callers are told, for good.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoPart { .. } => "SCHEME_WITHOUT_PART",
+            Self::NoAccessTokens => "ACCESS_TOKENS_MISSING",
+            Self::UnknownInput { .. } => "INPUT_UNKNOWN",
+            Self::UnknownValue { .. } => "VALUE_UNKNOWN",
+            Self::Message(fault) => missing_or_wrong(fault),
+            Self::NoTokenKey(_) => "PARTNER_NOT_READY",
+            Self::Encrypt(_) => "ENCRYPTION_REFUSED",
+            Self::Decryption => "DECRYPTION_FAILED",
+            Self::NotSupported(_) => "NOT_SUPPORTED_BY_TOKEN",
+            Self::Memory(error) => error.reason(),
+            Self::NoRandom => "INTERNAL",
+        }
+    }
 }
 
 impl From<Refusal> for PlatformError {

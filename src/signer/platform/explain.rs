@@ -50,7 +50,25 @@ impl Signer {
         dealing: &Dealing,
         message: Message<'_>,
     ) -> Result<Explanation, Error> {
-        let admitted = self.admit(call, dealing, act, Operation::ExplainMessage)?;
+        let account = self.roll.open(call);
+        let operation = Operation::ExplainMessage;
+        let explained = async {
+            let admitted = self.admit(&account, call, dealing, act, operation)?;
+            self.explain_admitted(call, act, &admitted, dealing, message)
+                .await
+        };
+        let explained = explained.await;
+        account.close(explained).await
+    }
+
+    async fn explain_admitted(
+        &self,
+        call: &Call,
+        act: Act,
+        admitted: &Admitted<'_>,
+        dealing: &Dealing,
+        message: Message<'_>,
+    ) -> Result<Explanation, Error> {
         let mut explanation = Explanation {
             scheme: admitted.scheme.clone(),
             steps: Vec::new(),
@@ -60,10 +78,10 @@ impl Signer {
         let ended = match act {
             Act::SignRequest | Act::SignResponse => {
                 admitted.check_values(dealing)?;
-                self.explain_signing(&admitted, dealing, &message, &mut explanation)
+                self.explain_signing(admitted, dealing, &message, &mut explanation)
             }
             _ => {
-                self.explain_verifying(call, &admitted, dealing, message, &mut explanation)
+                self.explain_verifying(call, admitted, dealing, message, &mut explanation)
                     .await
             }
         };
@@ -79,7 +97,7 @@ impl Signer {
 
     fn explain_signing(
         &self,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         dealing: &Dealing,
         message: &Message<'_>,
         explanation: &mut Explanation,
@@ -116,7 +134,7 @@ impl Signer {
     async fn explain_verifying(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         dealing: &Dealing,
         mut message: Message<'_>,
         explanation: &mut Explanation,

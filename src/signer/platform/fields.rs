@@ -41,11 +41,26 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub fn encrypt_field(&self, call: &Call, dealing: &Dealing) -> Result<EncryptedField, Error> {
+    pub async fn encrypt_field(
+        &self,
+        call: &Call,
+        dealing: &Dealing,
+    ) -> Result<EncryptedField, Error> {
+        let account = self.roll.open(call);
         let act = Act::EncryptField;
-        let admitted = self.admit(call, dealing, act, operation(act))?;
+        let encrypted = self
+            .admit(&account, call, dealing, act, operation(act))
+            .and_then(|admitted| self.encrypted(&admitted, dealing));
+        account.close(encrypted).await
+    }
+
+    fn encrypted(
+        &self,
+        admitted: &Admitted<'_>,
+        dealing: &Dealing,
+    ) -> Result<EncryptedField, Error> {
         admitted.check_values(dealing)?;
-        let bindings = self.bindings(&admitted, &dealing.inputs, &dealing.values);
+        let bindings = self.bindings(admitted, &dealing.inputs, &dealing.values);
         let mut failed = false;
         let draft = admitted
             .scheme()
@@ -55,10 +70,11 @@ impl Signer {
             return Err(PlatformError::NoRandom.into());
         }
         let key = admitted.public_key(draft.key_role())?;
+        admitted.begin(None)?;
         let ciphertext = draft.encrypt(&key.key).map_err(PlatformError::Message)?;
         Ok(EncryptedField {
             ciphertext,
-            key: KeyUsed::theirs(&admitted, draft.key_role(), draft.algorithm(), &key.key),
+            key: KeyUsed::theirs(admitted, draft.key_role(), draft.algorithm(), &key.key),
             hashes: draft.hashes(),
             platform_key_id: key.certificate_serial.clone().or_else(|| key.id.clone()),
             values: draft.values().clone(),
@@ -76,13 +92,27 @@ impl Signer {
         call: &Call,
         dealing: &Dealing,
     ) -> Result<DecryptedField, Error> {
+        let account = self.roll.open(call);
         let act = Act::DecryptField;
-        let admitted = self.admit(call, dealing, act, operation(act))?;
-        let bindings = self.bindings(&admitted, &dealing.inputs, &dealing.values);
+        let decrypted = async {
+            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            self.decrypted(call, &admitted, dealing).await
+        };
+        let decrypted = decrypted.await;
+        account.close(decrypted).await
+    }
+
+    async fn decrypted(
+        &self,
+        call: &Call,
+        admitted: &Admitted<'_>,
+        dealing: &Dealing,
+    ) -> Result<DecryptedField, Error> {
+        let bindings = self.bindings(admitted, &dealing.inputs, &dealing.values);
         let sealed = admitted.scheme().sealed_value(&bindings);
         let sealed = sealed.map_err(PlatformError::from)?;
         let sealed = sealed.ok_or(PlatformError::Decryption)?;
-        let opened = self.opened(call, &admitted, &sealed).await?;
+        let opened = self.opened(call, admitted, &sealed).await?;
         let (plaintext, key) = opened.ok_or(PlatformError::Decryption)?;
         let value = admitted.scheme().opened_value(&bindings, &plaintext);
         Ok(DecryptedField {
@@ -93,7 +123,7 @@ impl Signer {
     }
 }
 
-impl Admitted {
+impl Admitted<'_> {
     /// The first of the partner's public keys in this role: the one that messages are made for.
     pub(super) fn public_key(&self, role: &str) -> Result<&PlatformKey, PlatformError> {
         match self.assignment().key(role) {

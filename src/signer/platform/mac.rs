@@ -17,7 +17,7 @@ impl Signer {
     pub(super) async fn mac_with_secret(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         found: &Found,
         permit: Permit,
         text: &Text,

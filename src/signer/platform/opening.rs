@@ -5,12 +5,16 @@ use zeroize::Zeroizing;
 
 use crate::{
     algorithm::{Algorithm, ContentEncryption},
+    audit::{Ending, InputDigest},
     jose::jwe::Jwe,
     partner::{PlatformKey, RoleKey},
     pkcs11::{TokenError, VersionFacts},
     policy::Operation,
     scheme::{OaepHash, Sealed, SealedContent},
-    signer::{Call, Error, Found, Signer, message},
+    signer::{
+        Call, Error, Found, Signer,
+        message::{self, DECRYPTION_FAILED},
+    },
 };
 
 use super::{Admitted, KeyUsed, PlatformError};
@@ -23,7 +27,7 @@ impl Signer {
     pub(super) async fn opened(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         sealed: &Sealed,
     ) -> Result<Option<Opened>, Error> {
         if sealed.algorithm == Algorithm::Rsa15Private {
@@ -46,16 +50,14 @@ impl Signer {
     async fn opened_with(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         found: &Found,
         facts: &VersionFacts,
         sealed: &Sealed,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
-        let permit = || {
-            let version = &facts.version;
-            admitted
-                .permit
-                .for_key(version, Operation::Decrypt, sealed.algorithm)
+        let permit = |ciphertext: &[u8]| {
+            let (operation, input) = (Operation::Decrypt, InputDigest::of(ciphertext));
+            admitted.intend(facts, operation, sealed.algorithm, Some(input))
         };
         let (token, deadline) = (&found.token, call.deadline);
         let outcome = match &sealed.content {
@@ -74,7 +76,7 @@ impl Signer {
                     .into_iter()
                     .filter(|opening| opening.algorithm() == sealed.algorithm);
                 for opening in fitting.take(MAX_RECIPIENTS) {
-                    let secret = message::open(token, permit(), opening.step(), call).await;
+                    let secret = message::open(token, permit(text)?, opening.step(), call).await;
                     let secret = match secret {
                         Ok(secret) => Some(secret),
                         // Not told apart from a wrong tag (RFC 7516 section 11.5).
@@ -82,8 +84,10 @@ impl Signer {
                         Err(error) => return Err(error.into()),
                     };
                     if let Ok(opened) = opening.finish(secret) {
+                        admitted.account.ends(Ending::Succeeded);
                         return Ok(Some(opened.plaintext));
                     }
+                    admitted.account.ends(Ending::Failed(DECRYPTION_FAILED));
                 }
                 return Ok(None);
             }
@@ -103,7 +107,8 @@ impl Signer {
                     .into());
                 }
                 let (aad, sealed) = (aad.clone(), ciphertext_and_tag.clone());
-                token.open_sealed(permit(), iv, aad, sealed, deadline).await
+                let permit = permit(&sealed)?;
+                token.open_sealed(permit, iv, aad, sealed, deadline).await
             }
             SealedContent::RsaOaep { hashes, ciphertext } => {
                 if hashes.hash != hashes.mgf1_hash {
@@ -116,15 +121,21 @@ impl Signer {
                     sealed.algorithm == Algorithm::RsaOaep,
                     hashes.hash == OaepHash::Sha1
                 );
-                token.decrypt(permit(), ciphertext.clone(), deadline).await
+                let permit = permit(ciphertext)?;
+                token.decrypt(permit, ciphertext.clone(), deadline).await
             }
         };
-        opened_or_not(outcome)
+        let opened = opened_or_not(outcome)?;
+        admitted.account.ends(match &opened {
+            Some(_) => Ending::Succeeded,
+            None => Ending::Failed(DECRYPTION_FAILED),
+        });
+        Ok(opened)
     }
 }
 
 /// Opens what one of the partner's private keys proves the origin of, with its public half.
-fn recovered(admitted: &Admitted, sealed: &Sealed) -> Result<Option<Opened>, Error> {
+fn recovered(admitted: &Admitted<'_>, sealed: &Sealed) -> Result<Option<Opened>, Error> {
     let role = &sealed.key_role;
     let Some(RoleKey::Public(keys)) = admitted.assignment().key(role) else {
         return Err(PlatformError::NotSupported(

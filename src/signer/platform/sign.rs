@@ -4,9 +4,10 @@ use bytes::Bytes;
 
 use super::{Admitted, Dealing, KeyUsed, PlatformError, shown, system_random};
 use crate::{
+    audit::Ending,
     policy::Operation,
     scheme::{Act, Message, SchemeName, Sealing, Signed, Signing},
-    signer::{Call, Error, Signer},
+    signer::{Call, Error, Signer, digest_of},
 };
 
 /// A message that is signed, or encrypted, or both.
@@ -32,9 +33,24 @@ impl Signer {
         dealing: &Dealing,
         message: &Message<'_>,
     ) -> Result<SignedMessage, Error> {
-        let admitted = self.admit(call, dealing, act, operation(act))?;
+        let account = self.roll.open(call);
+        let signed = async {
+            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            self.sign_admitted(call, &admitted, dealing, message).await
+        };
+        let signed = signed.await;
+        account.close(signed).await
+    }
+
+    async fn sign_admitted(
+        &self,
+        call: &Call,
+        admitted: &Admitted<'_>,
+        dealing: &Dealing,
+        message: &Message<'_>,
+    ) -> Result<SignedMessage, Error> {
         admitted.check_values(dealing)?;
-        let bindings = self.bindings(&admitted, &dealing.inputs, &dealing.values);
+        let bindings = self.bindings(admitted, &dealing.inputs, &dealing.values);
         let mut failed = false;
         let prepared = admitted
             .scheme()
@@ -51,17 +67,20 @@ impl Signer {
         let jwe = match prepared.sealing() {
             None => None,
             Some(sealing) if sealing.proves_origin() => {
-                Some(self.origin_proved(call, &admitted, sealing).await?)
+                Some(self.origin_proved(call, admitted, sealing).await?)
             }
-            Some(sealing) => Some(Self::sealed_to(&admitted, sealing)?),
+            Some(sealing) => Some(Self::sealed_to(admitted, sealing)?),
         };
         let draft = prepared
             .draft(jwe.as_deref())
             .map_err(PlatformError::Message)?;
         let (raw, key) = match draft.signing() {
-            None => (Vec::new(), None),
+            None => {
+                admitted.begin(None)?;
+                (Vec::new(), None)
+            }
             Some(signing) => {
-                let (raw, key) = self.signature(call, &admitted, signing).await?;
+                let (raw, key) = self.signature(call, admitted, signing).await?;
                 (raw, Some(key))
             }
         };
@@ -81,28 +100,30 @@ impl Signer {
     async fn signature(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         signing: Signing<'_>,
     ) -> Result<(Vec<u8>, KeyUsed), Error> {
         let algorithm = signing.algorithm;
         let found = self.playing(admitted, signing.key_role, algorithm)?;
         let facts = found.key.primary();
-        let permit = admitted
-            .permit
-            .for_key(&facts.version, Operation::Sign, algorithm);
+        let intend = |input| admitted.intend(facts, Operation::Sign, algorithm, input);
         let raw = match signing.string.bytes() {
             Some(string) => {
                 let input: Bytes = match algorithm.prehash() {
                     Some(hash) => hash.digest(string).into(),
                     None => Bytes::copy_from_slice(string),
                 };
+                let permit = intend(Some(digest_of(algorithm, &input)))?;
                 found.token.sign(permit, input, call.deadline).await?
             }
             None => {
+                // A hash of what has a secret in it is none that may be written down.
+                let permit = intend(None)?;
                 self.mac_with_secret(call, admitted, &found, permit, signing.string)
                     .await?
             }
         };
+        admitted.account.signed(&raw);
         let key = KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
         Ok((raw, key))
     }
@@ -111,30 +132,30 @@ impl Signer {
     async fn origin_proved(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         sealing: &Sealing,
     ) -> Result<String, Error> {
         let draft = sealing.proving_origin().map_err(PlatformError::from)?;
         let found = self.playing(admitted, &sealing.key_role, sealing.algorithm)?;
-        let version = &found.key.primary().version;
-        let permit = admitted
-            .permit
-            .for_key(version, Operation::Sign, sealing.algorithm);
+        let facts = found.key.primary();
+        // Of a content key not even a hash is written down.
+        let permit = admitted.intend(facts, Operation::Sign, sealing.algorithm, None)?;
         let proof = found
             .token
             .seal_with_private_key(permit, draft.content_key(), call.deadline)
             .await?;
+        admitted.account.ends(Ending::Succeeded);
         Ok(draft.finish(&proof).map_err(PlatformError::from)?)
     }
 
     /// Encrypts to the partner: to the first of its keys.
-    pub(super) fn sealed_to(admitted: &Admitted, sealing: &Sealing) -> Result<String, Error> {
+    pub(super) fn sealed_to(admitted: &Admitted<'_>, sealing: &Sealing) -> Result<String, Error> {
         let key = admitted.public_key(&sealing.key_role)?;
         Ok(sealing.to(&key.key).map_err(PlatformError::from)?)
     }
 }
 
-impl Admitted {
+impl Admitted<'_> {
     /// Values are given to send a message again; a name that the scheme does not know would change nothing.
     pub(super) fn check_values(&self, dealing: &Dealing) -> Result<(), PlatformError> {
         let known: Vec<_> = self.scheme().given_values().map(str::to_owned).collect();

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     algorithm::Algorithm,
+    audit::{Ending, InputDigest, Word},
     key::Input,
     partner::RoleKey,
     policy::Operation,
@@ -21,7 +22,7 @@ use crate::{
         Acknowledgement, Act, Candidate, EvaluationError, Examination, Fault, Match, Message,
         Outcome, Refusal, SchemeName, UnixMilliseconds, Verdict, Verifying,
     },
-    signer::{Call, Error, Signer},
+    signer::{Call, Error, Signer, digest_of},
 };
 
 /// What has become of a message.
@@ -100,16 +101,45 @@ impl Signer {
         dealing: &Dealing,
         message: Message<'_>,
     ) -> Result<Verification, Error> {
-        let admitted = self.admit(call, dealing, act, operation(act))?;
-        self.verify_admitted(call, act, &admitted, dealing, message)
-            .await
+        let account = self.roll.open(call);
+        let verified = async {
+            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            self.verify_admitted(call, act, &admitted, dealing, message)
+                .await
+        };
+        let verified = verified.await;
+        account.close(verified).await
     }
 
     pub(super) async fn verify_admitted(
         &self,
         call: &Call,
         act: Act,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
+        dealing: &Dealing,
+        message: Message<'_>,
+    ) -> Result<Verification, Error> {
+        admitted.begin(Some(InputDigest::of(&message.body)))?;
+        let result = self.verify_begun(call, act, admitted, dealing, message);
+        let result = result.await?;
+        admitted.account.began_with(match result.decision {
+            Decision::Valid => Ending::Valid,
+            Decision::Invalid => Ending::Invalid,
+            Decision::Unsigned => Ending::Succeeded,
+            Decision::Duplicate
+            | Decision::Stale
+            | Decision::Future
+            | Decision::OtherRequest
+            | Decision::Malformed => Ending::Failed(Word::new(result.reason)),
+        });
+        Ok(result)
+    }
+
+    async fn verify_begun(
+        &self,
+        call: &Call,
+        act: Act,
+        admitted: &Admitted<'_>,
         dealing: &Dealing,
         mut message: Message<'_>,
     ) -> Result<Verification, Error> {
@@ -197,7 +227,7 @@ impl Signer {
     pub(super) async fn right(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         examination: &Examination<'_>,
     ) -> Result<Option<Right>, Error> {
         let Some(verifying) = examination.verifying() else {
@@ -241,7 +271,7 @@ impl Signer {
     async fn right_in_token(
         &self,
         call: &Call,
-        admitted: &Admitted,
+        admitted: &Admitted<'_>,
         examination: &Examination<'_>,
         verifying: Verifying<'_>,
     ) -> Result<Option<Right>, Error> {
@@ -251,7 +281,7 @@ impl Signer {
             let used = || KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
             let mut made: Option<(usize, Vec<u8>)> = None;
             for (
-                right,
+                candidate,
                 Candidate {
                     form,
                     string,
@@ -263,7 +293,7 @@ impl Signer {
                     let string = string.bytes().unwrap_or_default();
                     let input = Input::Message(string);
                     if public.verifies(algorithm, input, signature, verifying.is_der) {
-                        return Ok(Some((right, used())));
+                        return Ok(Some((candidate, used())));
                     }
                     continue;
                 }
@@ -274,24 +304,26 @@ impl Signer {
                 let mac = match made.take() {
                     Some((same, mac)) if same == form => mac,
                     _ => {
-                        let permit =
-                            admitted
-                                .permit
-                                .for_key(&facts.version, Operation::Verify, algorithm);
+                        let intend =
+                            |input| admitted.intend(facts, Operation::Verify, algorithm, input);
                         match string.bytes() {
                             Some(string) => {
                                 let input = Bytes::copy_from_slice(string);
+                                let permit = intend(Some(digest_of(algorithm, &input)))?;
                                 found.token.sign(permit, input, call.deadline).await?
                             }
                             None => {
+                                let permit = intend(None)?;
                                 self.mac_with_secret(call, admitted, &found, permit, string)
                                     .await?
                             }
                         }
                     }
                 };
-                if bool::from(mac.ct_eq(signature)) {
-                    return Ok(Some((right, used())));
+                let right = bool::from(mac.ct_eq(signature));
+                admitted.account.verified(right);
+                if right {
+                    return Ok(Some((candidate, used())));
                 }
                 made = Some((form, mac));
             }
@@ -301,7 +333,7 @@ impl Signer {
 }
 
 impl Verification {
-    pub(super) fn malformed(admitted: &Admitted, act: Act) -> Self {
+    pub(super) fn malformed(admitted: &Admitted<'_>, act: Act) -> Self {
         let protection = admitted
             .scheme()
             .protections()
@@ -401,7 +433,7 @@ impl Verification {
 }
 
 /// The inputs that the caller gave, and those values of the request that the scheme asks for under their names.
-pub(super) fn inputs_of(admitted: &Admitted, dealing: &Dealing) -> Named {
+pub(super) fn inputs_of(admitted: &Admitted<'_>, dealing: &Dealing) -> Named {
     let mut inputs = dealing.inputs.clone();
     for (name, value) in &dealing.values {
         if admitted.scheme().inputs().any(|(known, _)| known == name) {

@@ -1,0 +1,360 @@
+//! What one call did, for the audit log: the one way to what a permit permits.
+//!
+//! A public function opens an account, does its work with it, and answers with what [`Account::close`] gives. The
+//! policy's verdicts go through it: denials are recorded, and a permit comes out of it only for an intent. What
+//! came of the intents is recorded when the account is closed, with one wait for the disk; where somebody forgets
+//! that, the log says that they were abandoned.
+
+use std::{
+    ops::Deref,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use crate::{
+    algorithm::{Algorithm, Hash},
+    audit::{
+        Audit, AuditError, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct, KeyChange,
+        Name, Ticket, Word,
+    },
+    identity::Identity,
+    key::{KeyVersion, PublicKey},
+    pkcs11::Key,
+    policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
+    signer::{Call, Error, Waits},
+};
+
+/// Where accounts are recorded; nowhere, if the operator said so.
+pub(super) struct Roll {
+    audit: Option<Arc<Audit>>,
+    denials: AtomicU64,
+    waits: Waits,
+}
+
+/// What one call does.
+#[must_use = "what is not closed is recorded as abandoned"]
+pub(super) struct Account {
+    roll: Arc<Roll>,
+    identity: Arc<Identity>,
+    call: Word,
+    state: Mutex<State>,
+}
+
+/// What the policy allows, and the log does not know of yet.
+#[derive(Debug)]
+#[must_use = "what nobody begins was allowed for nothing"]
+pub(super) struct Granted<S = Use>(Permit<S>);
+
+#[derive(Default)]
+struct State {
+    acts: Vec<Act>,
+    /// What was allowed last, until it is begun.
+    idle: Option<Asked>,
+    /// Partner and scheme.
+    dealing: Option<(Name, Name)>,
+    /// What else has to be on the disk before the answer.
+    waits: Vec<Wait>,
+}
+
+struct Act {
+    ticket: Ticket,
+    ending: Option<Ending>,
+    signature: Option<Vec<u8>>,
+}
+
+type Wait = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
+
+impl Roll {
+    pub(super) fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
+        Arc::new(Self {
+            audit,
+            denials: AtomicU64::new(0),
+            waits: Waits::default(),
+        })
+    }
+
+    pub(super) const fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.as_ref()
+    }
+
+    pub(super) const fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    pub(super) fn denials(&self) -> u64 {
+        self.denials.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn open(self: &Arc<Self>, call: &Call) -> Account {
+        Account {
+            roll: Arc::clone(self),
+            identity: Arc::clone(&call.identity),
+            call: call.name.clone(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Account {
+    /// Takes what the policy said. A denial is recorded; what is allowed is, when it begins.
+    pub(super) fn authorized<S: Subject>(
+        &self,
+        verdict: Result<Permit<S>, Denied>,
+    ) -> Result<Granted<S>, Error> {
+        let granted = self.seen(verdict)?;
+        if self.roll.audit.is_some() {
+            self.state().idle = Some(granted.asked());
+        }
+        Ok(granted)
+    }
+
+    /// Leave to sign, narrowed to what is signed.
+    pub(super) fn limited(
+        &self,
+        granted: Granted<Signing>,
+        limit: impl FnOnce(Permit<Signing>) -> Result<Permit, Denied>,
+    ) -> Result<Granted, Error> {
+        self.authorized(limit(granted.0))
+    }
+
+    /// The same for a message that is still to come.
+    pub(super) fn limited_stream(
+        &self,
+        granted: Granted<Signing>,
+    ) -> Result<(Granted, StreamLimit), Error> {
+        match granted.0.for_stream() {
+            Ok((permit, limit)) => Ok((self.authorized(Ok(permit))?, limit)),
+            Err(denied) => Err(self.refused(denied)),
+        }
+    }
+
+    /// A denial that came later, recorded.
+    pub(super) fn refused(&self, denied: Denied) -> Error {
+        match self.seen::<Use>(Err(denied)) {
+            Err(error) => error,
+            Ok(_) => unreachable!("a denial is no permit"),
+        }
+    }
+
+    /// The same for what changes nothing and touches no private key: only its denial is recorded.
+    pub(super) fn seen<S>(&self, verdict: Result<Permit<S>, Denied>) -> Result<Granted<S>, Error> {
+        match verdict {
+            Ok(permit) => {
+                tracing::debug!(
+                    client.id = %permit.identity().name(),
+                    operation = %permit.operation(),
+                    rule = permit.rule(),
+                    "permitted"
+                );
+                Ok(Granted(permit))
+            }
+            Err(denied) => {
+                self.roll.denials.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(
+                    client.id = %denied.identity().name(),
+                    operation = %denied.asked().operation,
+                    key = denied.asked().key.as_ref().map(tracing::field::display),
+                    reason = %denied.reason(),
+                    "denied"
+                );
+                self.denied(Denial::by_policy(self.call.clone(), &denied));
+                Err(Error::Denied(Box::new(denied)))
+            }
+        }
+    }
+
+    /// All that follows is about this partner.
+    pub(super) fn deals(&self, permit: &Granted<Partnership>) {
+        if self.roll.audit.is_some() {
+            let name = Name::fitted;
+            let dealing = (
+                name(permit.partner().as_str()),
+                name(permit.scheme().as_str()),
+            );
+            self.state().dealing = Some(dealing);
+        }
+    }
+
+    /// Records that something begins, before it does: on what, and with which public key, if there is one.
+    pub(super) fn intend<S: Subject>(
+        &self,
+        granted: Granted<S>,
+        input: Option<InputDigest>,
+        public: Option<&PublicKey>,
+    ) -> Result<Permit<S>, Error> {
+        self.begin(&granted, input, public)?;
+        Ok(granted.0)
+    }
+
+    /// The same where nothing takes the permit: it is done here.
+    pub(super) fn begin<S: Subject>(
+        &self,
+        permit: &Granted<S>,
+        input: Option<InputDigest>,
+        public: Option<&PublicKey>,
+    ) -> Result<(), Error> {
+        let Some(audit) = &self.roll.audit else {
+            return Ok(());
+        };
+        let mut intent = Intent::new(
+            self.call.clone(),
+            permit.identity(),
+            permit.rule(),
+            permit.asked(),
+        );
+        intent.input = input;
+        intent.public_key = public.map(|public| Digest::from_bytes(public.sha256()));
+        let mut state = self.state();
+        if let Some((partner, scheme)) = &state.dealing {
+            intent = intent.partner(partner.clone(), scheme.clone());
+        }
+        let ticket = audit.intent(intent)?;
+        state.idle = None;
+        state.acts.push(Act {
+            ticket,
+            ending: None,
+            signature: None,
+        });
+        drop(state);
+        Ok(())
+    }
+
+    /// What came of the last intent, where the call's own result does not tell.
+    pub(super) fn ends(&self, ending: Ending) {
+        if let Some(act) = self.state().acts.last_mut() {
+            act.ending = Some(ending);
+        }
+    }
+
+    /// What came of the first intent, of which the others were parts.
+    pub(super) fn began_with(&self, ending: Ending) {
+        if let Some(act) = self.state().acts.first_mut() {
+            act.ending = Some(ending);
+        }
+    }
+
+    /// The same of something that was verified.
+    pub(super) fn verified(&self, right: bool) {
+        self.ends(if right {
+            Ending::Valid
+        } else {
+            Ending::Invalid
+        });
+    }
+
+    /// The last intent gave this signature.
+    pub(super) fn signed(&self, signature: &[u8]) {
+        if let Some(act) = self.state().acts.last_mut() {
+            act.ending = Some(Ending::Succeeded);
+            act.signature = Some(signature.to_vec());
+        }
+    }
+
+    /// A key came into being, or another version of it.
+    pub(super) fn made(&self, key: &Key, act: KeyAct) {
+        if let Some(audit) = &self.roll.audit {
+            let facts = key.primary();
+            let public = facts.public.as_ref();
+            let change = Event::KeyChanged(KeyChange {
+                key: key.name.clone(),
+                version: Some(facts.version.version),
+                act,
+                public_key: public.map(|public| Digest::from_bytes(public.sha256())),
+                by: Some(self.identity.as_ref().into()),
+            });
+            let wait = audit.record(change);
+            self.state().waits.push(Box::pin(wait));
+        }
+    }
+
+    /// Records what came of it all, and gives the result when that is on the disk. If it can't be, the result is
+    /// that.
+    pub(super) async fn close<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+        let Some(audit) = self.roll.audit.clone() else {
+            return result;
+        };
+        let failure = result.as_ref().err().map(|error| Word::new(error.reason()));
+        // Allowed, and given up before it began: that is a refusal too. Of a denial it is known already.
+        if let (Err(error), Some(reason)) = (&result, &failure)
+            && !matches!(error, Error::Denied(_) | Error::Audit(_))
+        {
+            let idle = self.state().idle.take();
+            if let Some(asked) = idle {
+                let call = self.call.clone();
+                let denial = Denial::other(call, &self.identity, asked, reason.clone());
+                self.denied(denial);
+            }
+        }
+        let State { acts, waits, .. } = self
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let outcomes = (!acts.is_empty()).then(|| {
+            let ended = |act: Act| {
+                let ending = act.ending.unwrap_or_else(|| match &failure {
+                    Some(reason) => Ending::Failed(reason.clone()),
+                    None => Ending::Succeeded,
+                });
+                (act.ticket, ending, act.signature)
+            };
+            audit.outcomes(acts.into_iter().map(ended).collect())
+        });
+        if waits.is_empty() && outcomes.is_none() {
+            return result;
+        }
+        let begun = Instant::now();
+        for wait in waits {
+            wait.await?;
+        }
+        if let Some(outcomes) = outcomes {
+            outcomes.await?;
+        }
+        self.roll.waits.count(begun.elapsed());
+        result
+    }
+
+    fn denied(&self, denial: Denial) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.denied(denial);
+            self.state().waits.push(Box::pin(wait));
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Granted<Partnership> {
+    /// Leave to use a key in the course of what is permitted.
+    pub(super) fn for_key(
+        &self,
+        key: &KeyVersion,
+        operation: Operation,
+        algorithm: Algorithm,
+    ) -> Granted {
+        Granted(self.0.for_key(key, operation, algorithm))
+    }
+}
+
+/// What is permitted can be looked at; only [`Account::intend`] hands it out.
+impl<S> Deref for Granted<S> {
+    type Target = Permit<S>;
+
+    fn deref(&self) -> &Permit<S> {
+        &self.0
+    }
+}
+
+/// The hash of what the token sees. Where that is a SHA-256 digest, it is that itself, so that it does not matter
+/// whether the caller sent the message or its digest.
+pub(super) fn digest_of(algorithm: Algorithm, input: &[u8]) -> InputDigest {
+    match (algorithm.prehash(), <[u8; 32]>::try_from(input)) {
+        (Some(Hash::Sha256), Ok(digest)) => InputDigest::Sha256(Digest::from_bytes(digest)),
+        _ => InputDigest::of(input),
+    }
+}
