@@ -60,6 +60,8 @@ pub struct Config {
     pub partners: Partners,
     /// For how long request ids are remembered.
     pub idempotency: store::IdempotencyConfig,
+    /// How long versions that are to be destroyed can be restored.
+    pub lifecycle: store::LifecycleConfig,
 }
 
 /// `[server]`.
@@ -140,6 +142,8 @@ struct File {
     platforms: Platforms,
     #[serde(default)]
     idempotency: store::IdempotencyConfig,
+    #[serde(default)]
+    lifecycle: store::LifecycleConfig,
 }
 
 impl Config {
@@ -217,6 +221,7 @@ impl Config {
             store: file.store.resolved(&state_directory, &base),
             replay: file.replay,
             idempotency: file.idempotency,
+            lifecycle: file.lifecycle,
             state_directory,
             policy_file,
             policy,

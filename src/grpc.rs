@@ -28,6 +28,8 @@ mod complete;
 mod import;
 mod jose;
 mod keys;
+mod lifecycle;
+mod once;
 mod partner;
 mod platform;
 mod signing;
@@ -118,6 +120,7 @@ impl Services {
         Ok(Call {
             identity: Arc::clone(&peer.identity),
             deadline: Instant::now() + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM),
+            request: None,
         })
     }
 
@@ -126,6 +129,7 @@ impl Services {
         Call {
             identity: Arc::clone(&call.identity),
             deadline: call.deadline.min(Instant::now() + self.limits.max_deadline),
+            request: None,
         }
     }
 

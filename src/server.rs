@@ -22,7 +22,7 @@ use crate::{
     pkcs11::{Health, Token},
     proto,
     scheme::UnixMilliseconds,
-    signer::{Clock, ReplayMemory, Signer},
+    signer::{self, Clock, ReplayMemory, Signer},
     store::{OpenError, Settings, Store},
     tls::Endpoint,
 };
@@ -130,11 +130,16 @@ impl Server {
         let settings = Settings {
             replay: config.replay,
             idempotency: config.idempotency,
+            lifecycle: config.lifecycle,
         };
         let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
         let signer = Signer::new(tokens, policy, partners, system_clock(), memory);
         let signer = Arc::new(signer);
+        // Without it no key is used; it is tried again later.
+        if let Err(error) = signer.read_lives().await {
+            tracing::error!(%error, "what is known of keys can't be read; no key is used until it can");
+        }
         Ok(Self {
             config,
             signer,
@@ -190,6 +195,7 @@ impl Server {
             let refresh = Duration::from_secs(config.server.refresh_interval_seconds.max(1).into());
             tasks.spawn(watch_token(Arc::clone(token), refresh));
         }
+        tasks.spawn(signer::keep(Arc::clone(&signer)));
         // Before anyone is told that we are ready: until then a SIGHUP would end the process.
         let hangup = signal(SignalKind::hangup())?;
         tasks.spawn(reload_on_change(

@@ -24,12 +24,15 @@ use crate::{
     partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
     policy::{Denied, Operation, Permit, Policy},
+    store::KeyFacts,
 };
 
 pub use clock::Clock;
 pub use error::Error;
+pub use idempotency::Identified;
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
+pub use lifecycle::{KeyView, Update, keep};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
 pub use partners::{ACCESS_TOKENS, NotReady};
@@ -42,8 +45,10 @@ pub use platform::{
 mod certificate_request;
 mod clock;
 mod error;
+mod idempotency;
 mod import;
 mod keys;
+mod lifecycle;
 mod long;
 mod message;
 mod partners;
@@ -56,6 +61,7 @@ pub struct Signer {
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
+    lives: lifecycle::Lives,
     denials: AtomicU64,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
@@ -68,6 +74,8 @@ pub struct Call {
     pub identity: Arc<Identity>,
     /// Until when.
     pub deadline: Instant,
+    /// What tells the request from every other, if the caller gave it an id.
+    pub request: Option<String>,
 }
 
 /// A key, or one version of it, as a caller names it.
@@ -125,6 +133,7 @@ pub struct Signature {
 struct Found {
     token: Arc<Token>,
     key: Arc<Key>,
+    facts: Option<Arc<KeyFacts>>,
 }
 
 impl Signer {
@@ -141,6 +150,7 @@ impl Signer {
             policy: ArcSwap::from_pointee(policy),
             partners: ArcSwap::from_pointee(partners),
             clock,
+            lives: lifecycle::Lives::new(replay.store()),
             replay,
             denials: AtomicU64::new(0),
             creating: Mutex::default(),
@@ -257,7 +267,7 @@ impl Signer {
         check_form(algorithm, form)?;
         let input = signing_input(algorithm, content)?;
         let mut permit = Some(permit);
-        for facts in found.versions(key) {
+        for facts in found.live(key) {
             let permit = match permit
                 .take()
                 .filter(|permit| *permit.key() == facts.version)
@@ -320,7 +330,7 @@ impl Signer {
         let found = self.find(&wanted.key);
         let version = match (&found, wanted.version) {
             (_, Some(version)) => version,
-            (Ok(found), None) => found.key.primary().version.version,
+            (Ok(found), None) => found.primary_number(),
             // What is asked of the policy does not depend on the version.
             (Err(_), None) => Version::FIRST,
         };
@@ -339,6 +349,7 @@ impl Signer {
             .key
             .version(&version)
             .ok_or(Error::NoSuchVersion(version))?;
+        found.is_live(wanted, operation)?;
         found.allows(algorithm)?;
         if !serves(operation, algorithm) {
             return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
@@ -356,12 +367,16 @@ impl Signer {
                 Some(key) => found.push(Found {
                     token: Arc::clone(token),
                     key: Arc::clone(key),
+                    facts: self.lives.facts(name),
                 }),
                 None => unusable = unusable.or_else(|| keys.why_unusable(name).map(str::to_owned)),
             }
         }
         match (found.len(), unusable) {
-            (1, None) => Ok(found.swap_remove(0)),
+            (1, None) => {
+                self.lives.known()?;
+                Ok(found.swap_remove(0))
+            }
             (0, None) => {
                 // In a token that was never seen it may well be.
                 self.tokens.iter().try_for_each(|token| token.known())?;
@@ -407,15 +422,6 @@ impl Signer {
 }
 
 impl Found {
-    /// The versions that a caller means: the one it named, or all, newest first.
-    fn versions<'a>(&'a self, wanted: &Selector) -> impl Iterator<Item = &'a VersionFacts> {
-        let version = wanted.version;
-        self.key
-            .versions
-            .iter()
-            .filter(move |facts| version.is_none_or(|version| facts.version.version == version))
-    }
-
     /// Whether the key's record names the algorithm, and the token can do it.
     fn allows(&self, algorithm: Algorithm) -> Result<(), Error> {
         let usage = &self.key.usage;
@@ -483,6 +489,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         Operation::Get
         | Operation::Create
         | Operation::Import
+        | Operation::Rotate
+        | Operation::Update
+        | Operation::Destroy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

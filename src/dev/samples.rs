@@ -50,6 +50,7 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
             compression_allowed: false,
         };
         let call = Call {
+            request: None,
             identity: Arc::clone(identity),
             deadline: Instant::now() + PATIENCE,
         };

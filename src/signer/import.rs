@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Call, Error, KeyRequest, Signer};
+use super::{Call, Error, Found, KeyRequest, KeyView, Signer, lifecycle::Maker};
 use crate::{
     algorithm::Algorithm,
     key::{Custody, InvalidUsage, KeyName, Usage},
-    pkcs11::{Key, Token, TokenError, Wrapped, WrappingKey},
+    pkcs11::{Token, TokenError, Wrapped, WrappingKey},
     policy::{Creation, Permit},
+    store::{Claim, VersionFacts},
 };
 
 /// A key that is to be brought in.
@@ -49,7 +50,7 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn import_key(&self, call: &Call, request: ImportRequest) -> Result<Arc<Key>, Error> {
+    pub async fn import_key(&self, call: &Call, request: ImportRequest) -> Result<KeyView, Error> {
         let ImportRequest {
             key,
             custody,
@@ -76,10 +77,6 @@ impl Signer {
         let _reserved = self
             .reserve(&name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
-        match self.find(&name) {
-            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
-            _ => return Err(Error::Token(TokenError::Exists(name))),
-        }
         token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -87,10 +84,15 @@ impl Signer {
                 .supports(*algorithm, usage.key_type())
                 .map_err(Error::NotSupported)?;
         }
-        let key = token
-            .import(permit, &usage, custody, wrapped, call.deadline)
-            .await?;
-        tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), %custody, "key imported");
+        let made = self.made_once(
+            call,
+            &name,
+            (&usage, custody),
+            token,
+            token.import(permit, &usage, custody, wrapped, call.deadline),
+        );
+        let key = made.await?;
+        tracing::info!(client.id = %call.identity.name(), key = %name, token = %token.name(), %custody, "key imported");
         Ok(key)
     }
 
@@ -104,7 +106,7 @@ impl Signer {
         call: &Call,
         name: &KeyName,
         wrapped: Wrapped,
-    ) -> Result<Arc<Key>, Error> {
+    ) -> Result<KeyView, Error> {
         // Which algorithms, only the key tells; who may not import it at all is not told whether it is there.
         let _permit = self.may_import(call, name)?;
         let found = self.find(name)?;
@@ -117,12 +119,54 @@ impl Signer {
         let _reserved = self
             .reserve(name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
-        let key = found
-            .token
-            .import_version(permit, wrapped, call.deadline)
+        let held = self.hold(name, call.deadline).await?;
+        let made = self.next_import(call, &found, &held, permit, wrapped).await;
+        self.let_go(Some(held), &made).await;
+        made
+    }
+
+    /// Brings in the next version, for whoever holds the key.
+    async fn next_import(
+        &self,
+        call: &Call,
+        found: &Found,
+        held: &Claim,
+        permit: Permit<Creation>,
+        wrapped: Wrapped,
+    ) -> Result<KeyView, Error> {
+        let name = &found.key.name;
+        found.token.refresh().await?;
+        let found = self.find(name)?;
+        // Until it is said to be, the new version is not the primary one.
+        let facts = self
+            .change(name, None, |facts| {
+                facts.primary = facts.primary.or(Some(found.primary_number()));
+                Ok(())
+            })
             .await?;
-        tracing::info!(client.id = %call.identity.name(), key = %key.primary().version, token = %found.token.name(), "key version imported");
-        Ok(key)
+        let maker = Maker::of(call);
+        let was_made = |one: &VersionFacts| maker.request.is_some() && one.request == maker.request;
+        if facts.versions.values().any(was_made) {
+            return Ok(self.view(found.key));
+        }
+        let newest = found.key.newest().version.version;
+        let last = facts.versions.keys().next_back().copied();
+        let left = held.attempt() > 1 && last.is_some_and(|last| last < newest);
+        let (version, key) = if left {
+            (newest, found.key)
+        } else {
+            let version = self.next_number(&found.key, &facts)?;
+            let token = &found.token;
+            let made = token.import_version(permit, version, wrapped, call.deadline);
+            (version, made.await?)
+        };
+        let facts = self.enter(name, version, maker, true).await?;
+        tracing::info!(client.id = %call.identity.name(), key = %name, version = %version, token = %found.token.name(), "key version imported");
+        Ok(KeyView {
+            name: name.clone(),
+            key: Some(key),
+            facts,
+        })
     }
 
     /// Leave to import a key of this name with at least one algorithm.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Call, Error, Selector, SignatureForm, Signer, certificate_request, finish};
+use super::{
+    Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request, finish,
+    lifecycle::Maker,
+};
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
-    key::{InvalidUsage, KeyName, KeyVersion, Usage},
+    key::{Custody, InvalidUsage, KeyName, KeyVersion, Usage, Version},
     pkcs11::{Key, Token, TokenError},
     policy::Operation,
+    store::{self, VersionState},
 };
 
 pub use certificate_request::Certify;
@@ -37,7 +41,7 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<Arc<Key>, Error> {
+    pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<KeyView, Error> {
         let KeyRequest {
             name,
             token,
@@ -68,10 +72,6 @@ impl Signer {
         let _reserved = self
             .reserve(&name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
-        match self.find(&name) {
-            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
-            _ => return Err(Error::Token(TokenError::Exists(name))),
-        }
         token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -79,9 +79,68 @@ impl Signer {
                 .supports(*algorithm, key_type)
                 .map_err(Error::NotSupported)?;
         }
-        let key = token.create(permit, usage, call.deadline).await?;
-        tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), "key created");
-        Ok(key)
+        let custody = Custody::TokenOnly;
+        let made = self.made_once(
+            call,
+            &name,
+            (&usage, custody),
+            token,
+            token.create(permit, usage.clone(), call.deadline),
+        );
+        let made = made.await?;
+        tracing::info!(client.id = %call.identity.name(), key = %name, token = %token.name(), "key created");
+        Ok(made)
+    }
+
+    /// Has version 1 of a key made while nobody else makes or destroys anything of that name, and says so in the store.
+    pub(super) async fn made_once(
+        &self,
+        call: &Call,
+        name: &KeyName,
+        (usage, custody): (&Usage, Custody),
+        token: &Token,
+        make: impl Future<Output = Result<Arc<Key>, TokenError>> + Send,
+    ) -> Result<KeyView, Error> {
+        let held = self.hold(name, call.deadline).await?;
+        let outcome = async {
+            token.refresh().await?;
+            let facts = self.change(name, None, |_| Ok(())).await?;
+            let versions = &facts.versions;
+            let is_gone = |one: &store::VersionFacts| one.state == VersionState::Destroyed;
+            if versions.values().any(is_gone) {
+                return Err(Error::NameRetired(name.clone()));
+            }
+            let exists = || Error::Token(TokenError::Exists(name.clone()));
+            let key = match self.find(name) {
+                Err(Error::NoSuchKey(_) | Error::Token(_)) => make.await?,
+                Ok(found) => {
+                    let first = versions.get(&Version::FIRST);
+                    let asked = call.request.is_some();
+                    // The same request was cut off: before it was said in the store, or after.
+                    let is_its_own = match first {
+                        None => held.attempt() > 1,
+                        Some(first) => asked && first.request == call.request,
+                    };
+                    let is_alike = found.key.usage == *usage && found.key.custody == custody;
+                    if !is_its_own || !is_alike || found.key.newest().adopted {
+                        return Err(exists());
+                    }
+                    found.key
+                }
+                Err(_) => return Err(exists()),
+            };
+            let facts = self
+                .enter(name, Version::FIRST, Maker::of(call), true)
+                .await?;
+            Ok(KeyView {
+                name: name.clone(),
+                key: Some(key),
+                facts,
+            })
+        }
+        .await;
+        self.let_go(Some(held), &outcome).await;
+        outcome
     }
 
     /// What is known of a key.
@@ -89,13 +148,13 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub fn key(&self, call: &Call, name: &KeyName) -> Result<Arc<Key>, Error> {
+    pub fn key(&self, call: &Call, name: &KeyName) -> Result<KeyView, Error> {
         let _permit = self.authorized(self.policy.load().authorize_get(&call.identity, name))?;
-        Ok(self.find(name)?.key)
+        self.known_view(name)
     }
 
     /// The keys that the caller may see, by name.
-    pub fn keys(&self, call: &Call) -> Vec<Arc<Key>> {
+    pub fn keys(&self, call: &Call) -> Vec<KeyView> {
         let policy = self.policy.load();
         let mut keys: Vec<_> = self
             .tokens
@@ -111,7 +170,7 @@ impl Signer {
             .map(|pair| pair[0].name.clone())
             .collect();
         keys.retain(|key| !twins.contains(&key.name));
-        keys
+        keys.into_iter().map(|key| self.view(key)).collect()
     }
 
     /// So many random bytes.

@@ -83,7 +83,7 @@ impl Signer {
     ) -> Result<(Vec<u8>, KeyUsed), Error> {
         let algorithm = signing.algorithm;
         let found = self.playing(admitted, signing.key_role, algorithm)?;
-        let facts = found.key.primary();
+        let facts = found.primary()?;
         let permit = admitted
             .permit
             .for_key(&facts.version, Operation::Sign, algorithm);
