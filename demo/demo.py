@@ -156,7 +156,6 @@ partners = ["*"]
 operations = [
   "sign_request", "verify_callback", "verify_response", "encrypt_field", "issue_access_token", "explain_message", "get_partner",
 ]
-schemes = ["*"]
 
 [[rules]]
 name = "visitor"

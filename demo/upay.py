@@ -43,7 +43,7 @@ def _request(scene: Scene) -> str:
 
 def _answer(scene: Scene) -> str:
     signed = scene.app.sign_http_request(
-        PARTNER, HttpRequest("POST", "https://upay.example/api/v1/customer/add", (), b"{}"), scheme="upay-request"
+        PARTNER, HttpRequest("POST", "https://upay.example/api/v1/customer/add", (), b"{}"), scheme="upay-request-encrypted"
     )
     payload = _sealed(scene, json.dumps(PARAMETERS).encode())
     headers = (("X-UPA-REQUESTID", signed.values["request_id"]), ("X-UPA-TIMESTAMP", str(_now())))

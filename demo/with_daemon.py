@@ -79,7 +79,7 @@ POLICY = """\
 name = "python"
 identities = ["spiffe://test.chancery/python"]
 keys = ["py-*"]
-operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "request_certificate"]
+operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "request_certificate"]
 algorithms = ["*"]
 
 [[rules]]

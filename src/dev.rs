@@ -1,6 +1,6 @@
 //! `chanceryd dev`: a daemon to try things with, all of it in one directory, one command away.
 //!
-//! There is a SoftHSM token, certificates for the daemon and two clients, sample keys and a policy. What is
+//! There is a SoftHSM token, certificates for the daemon and two clients, sample keys and partners, and a policy. What is
 //! started here is the ordinary daemon with an ordinary configuration file; only the making of it is special.
 
 use std::{
@@ -33,6 +33,7 @@ mod certificates;
 mod directory;
 mod files;
 mod module;
+mod partners;
 mod samples;
 mod screen;
 

@@ -9,9 +9,11 @@
 pub mod jwe;
 pub mod jws;
 
+pub use claims::{InvalidClaims, claims};
 pub use header::HeaderError;
 
 mod base64url;
+mod claims;
 mod content;
 mod header;
 mod inflate;

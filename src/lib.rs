@@ -34,7 +34,7 @@
 //! scheme     -> algorithm jose key
 //! store      -> algorithm identity key
 //! partner    -> algorithm key scheme
-//! policy     -> algorithm identity key partner scheme
+//! policy     -> algorithm identity jose key partner scheme
 //! audit      -> algorithm identity key policy
 //! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm key policy

@@ -12,42 +12,61 @@ use crate::{
     algorithm::Algorithm,
     identity::{Identity, IdentityName},
     key::{KeyName, KeyVersion},
+    scheme::UnixMilliseconds,
 };
 
+pub use diff::{Change, ChangeKind};
+pub use duty::{Duty, DutyConflict, HeldDuty};
 pub use explain::{Explanation, Match, RuleMatch};
 pub use file::PolicyError;
+pub use findings::{Finding, FindingKind, Surroundings};
+pub use limits::LimitExceeded;
 pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Use};
+pub use signing::{Signing, StreamLimit};
+pub use table::Row;
 
 use permit::Subject;
+use role::Role;
 use rule::{AlgorithmSet, Question, Rule};
 
+mod diff;
+mod duty;
 mod explain;
 mod file;
+mod findings;
+mod limits;
 mod operation;
 mod partnership;
 mod pattern;
 mod permit;
+mod role;
 mod rule;
+mod signing;
+mod table;
+mod window;
 
 /// The rules of one policy file, checked and compiled.
 #[derive(Debug)]
 pub struct Policy {
+    roles: Vec<Role>,
     rules: Vec<Rule>,
     digest: String,
 }
 
 /// A request that no rule allows.
 ///
-/// Its text is for the log; the caller is told no more than that permission was denied.
+/// Its text is for the log; the caller is told no more than that permission was denied, unless it is for what is in
+/// his own content: [`Denied::limit`].
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{identity} may not {asked}: {reason}")]
+#[error("{identity} may not {asked}: {}", self.why())]
 pub struct Denied {
     identity: Arc<Identity>,
     asked: Asked,
     reason: Reason,
+    limit: Option<LimitExceeded>,
 }
 
 /// How near the rules come to allowing what they deny: the first of its parts that is missing.
@@ -74,6 +93,27 @@ pub enum Reason {
     /// Rules name all three, none of them the algorithm.
     #[error("rules name this identity, key and operation, but not with this algorithm")]
     Algorithm,
+    /// Rules name all of it, none of them at this time.
+    #[error("rules name all of this, but not at this time")]
+    Time,
+    /// Rules allow it, but not for so many bytes.
+    #[error("rules allow this, but not for so many bytes")]
+    LimitSize,
+    /// Rules allow it, but not for a digest.
+    #[error("rules allow this, but not for a digest")]
+    LimitMessage,
+    /// Rules allow it, but for digests alone.
+    #[error("rules allow this, but for digests alone")]
+    LimitDigest,
+    /// Rules allow it, but for JWTs alone.
+    #[error("rules allow this, but for JWTs alone")]
+    LimitJwt,
+    /// Rules allow it, but not with these claims.
+    #[error("rules allow this, but not with these claims")]
+    LimitClaim,
+    /// Rules allow it, but not for a JWT that is valid for so long.
+    #[error("rules allow this, but not for a JWT that is valid for so long")]
+    LimitLifetime,
     /// The question itself has no meaning, such as signing without a key.
     #[error("the operation does not go with what it was asked for")]
     Question,
@@ -86,8 +126,10 @@ impl Policy {
     ///
     /// [`PolicyError`] says at which line and under which key the first fault is.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        let file::Compiled { roles, rules } = file::compile(text)?;
         Ok(Self {
-            rules: file::rules(text)?,
+            roles,
+            rules,
             digest: hex::encode(&Sha256::digest(text)[..8]),
         })
     }
@@ -107,6 +149,11 @@ impl Policy {
         self.rules.is_empty()
     }
 
+    /// Where one identity has two duties that are kept apart.
+    pub fn duty_conflicts(&self) -> Vec<DutyConflict> {
+        duty::conflicts(&self.rules)
+    }
+
     /// The keys that rules name without a star, each with the name of its rule; leaving out the rules that let
     /// somebody make the key, which need not be there yet.
     pub fn named_keys(&self) -> impl Iterator<Item = (&str, &KeyName)> {
@@ -124,26 +171,27 @@ impl Policy {
             })
     }
 
-    /// Asks to use a version of a key with an algorithm: `sign`, `verify`, `encrypt`, `decrypt` or
-    /// `request_certificate`.
+    /// Asks to use a version of a key with an algorithm: `verify`, `encrypt`, `decrypt` or `request_certificate`. To
+    /// sign: [`Policy::authorize_sign`].
     ///
     /// # Errors
     ///
-    /// [`Denied`], if no rule allows it, or if the operation is another.
+    /// [`Denied`], if no rule allows it then, or if the operation is another.
     pub fn authorize(
         &self,
         identity: &Arc<Identity>,
         key: &KeyVersion,
         operation: Operation,
         algorithm: Algorithm,
+        now: UnixMilliseconds,
     ) -> Result<Permit, Denied> {
         let makes_sense = match operation {
-            Operation::Sign
-            | Operation::Verify
+            Operation::Verify
             | Operation::Encrypt
             | Operation::Decrypt
             | Operation::RequestCertificate => true,
-            Operation::Get
+            Operation::Sign
+            | Operation::Get
             | Operation::Create
             | Operation::Import
             | Operation::Rotate
@@ -164,7 +212,7 @@ impl Policy {
         let question = Question {
             key: Some(&key.key),
             algorithms: Some(AlgorithmSet::from(algorithm)),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         self.decide(
             identity,
@@ -183,12 +231,13 @@ impl Policy {
         &self,
         identity: &Arc<Identity>,
         key: &KeyName,
+        now: UnixMilliseconds,
     ) -> Result<Permit<Lookup>, Denied> {
         let operation = Operation::Get;
         let subject = || Lookup::new(key);
         let question = Question {
             key: Some(key),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         self.decide(identity, Some(question), operation, subject)
     }
@@ -203,6 +252,7 @@ impl Policy {
         identity: &Arc<Identity>,
         key: &KeyName,
         operation: Operation,
+        now: UnixMilliseconds,
     ) -> Result<Permit<Lookup>, Denied> {
         let makes_sense = matches!(
             operation,
@@ -210,7 +260,7 @@ impl Policy {
         );
         let question = Question {
             key: Some(key),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         self.decide(identity, makes_sense.then_some(question), operation, || {
             Lookup::new(key)
@@ -228,8 +278,9 @@ impl Policy {
         identity: &Arc<Identity>,
         key: &KeyName,
         algorithms: &[Algorithm],
+        now: UnixMilliseconds,
     ) -> Result<Permit<Creation>, Denied> {
-        self.decide_creation(identity, key, Operation::Create, algorithms)
+        self.decide_creation(identity, key, Operation::Create, algorithms, now)
     }
 
     /// Asks to bring in a key, or another version of one, that may be used with these algorithms; one rule must allow
@@ -243,8 +294,9 @@ impl Policy {
         identity: &Arc<Identity>,
         key: &KeyName,
         algorithms: &[Algorithm],
+        now: UnixMilliseconds,
     ) -> Result<Permit<Creation>, Denied> {
-        self.decide_creation(identity, key, Operation::Import, algorithms)
+        self.decide_creation(identity, key, Operation::Import, algorithms, now)
     }
 
     fn decide_creation(
@@ -253,12 +305,13 @@ impl Policy {
         key: &KeyName,
         operation: Operation,
         algorithms: &[Algorithm],
+        now: UnixMilliseconds,
     ) -> Result<Permit<Creation>, Denied> {
         let subject = || Creation::new(key, algorithms);
         let question = Question {
             key: Some(key),
             algorithms: Some(algorithms.iter().copied().collect()),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         // Every rule allows all of no algorithms; that must not be a way in.
         let question = (!algorithms.is_empty()).then_some(question);
@@ -274,8 +327,9 @@ impl Policy {
         &self,
         identity: &Arc<Identity>,
         algorithm: Algorithm,
+        now: UnixMilliseconds,
     ) -> Result<Permit<Keyless>, Denied> {
-        self.decide_keyless(identity, Operation::Encrypt, Some(algorithm))
+        self.decide_keyless(identity, Operation::Encrypt, Some(algorithm), now)
     }
 
     /// Asks for random bytes.
@@ -283,24 +337,29 @@ impl Policy {
     /// # Errors
     ///
     /// [`Denied`], if no rule allows it.
-    pub fn authorize_random(&self, identity: &Arc<Identity>) -> Result<Permit<Keyless>, Denied> {
-        self.decide_keyless(identity, Operation::GenerateRandom, None)
+    pub fn authorize_random(
+        &self,
+        identity: &Arc<Identity>,
+        now: UnixMilliseconds,
+    ) -> Result<Permit<Keyless>, Denied> {
+        self.decide_keyless(identity, Operation::GenerateRandom, None, now)
     }
 
-    /// What would be answered, and how each rule bears on it.
+    /// What would be answered, and how each rule bears on it; without a time, as if every rule held.
     pub fn explain(
         &self,
         identity: &IdentityName,
         key: Option<&KeyName>,
         operation: Operation,
         algorithm: Option<Algorithm>,
+        at: Option<UnixMilliseconds>,
     ) -> Explanation {
         let question = Question {
             key,
             algorithms: algorithm.map(AlgorithmSet::from),
-            ..Question::about(identity, operation)
+            ..Question::about(identity, operation, at)
         };
-        Explanation::new(&self.rules, &question, algorithm)
+        Explanation::new(self, &question, algorithm)
     }
 
     fn decide_keyless(
@@ -308,10 +367,11 @@ impl Policy {
         identity: &Arc<Identity>,
         operation: Operation,
         algorithm: Option<Algorithm>,
+        now: UnixMilliseconds,
     ) -> Result<Permit<Keyless>, Denied> {
         let question = Question {
             algorithms: algorithm.map(AlgorithmSet::from),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         self.decide(identity, Some(question), operation, || {
             Keyless::new(algorithm)
@@ -337,6 +397,7 @@ impl Policy {
                 reason: question.map_or(Reason::Question, |question| {
                     rule::nearest(&self.rules, &question)
                 }),
+                limit: None,
             }),
         }
     }
@@ -357,7 +418,32 @@ impl Denied {
     pub const fn reason(&self) -> Reason {
         self.reason
     }
+
+    /// What of the content was too much, where that alone is why; this is for the caller.
+    pub const fn limit(&self) -> Option<&LimitExceeded> {
+        self.limit.as_ref()
+    }
+
+    fn by_limit(identity: &Arc<Identity>, asked: Asked, exceeded: LimitExceeded) -> Self {
+        Self {
+            identity: Arc::clone(identity),
+            asked,
+            reason: exceeded.reason(),
+            limit: Some(exceeded),
+        }
+    }
+
+    fn why(&self) -> String {
+        match &self.limit {
+            Some(exceeded) => exceeded.to_string(),
+            None => self.reason.to_string(),
+        }
+    }
 }
 
+#[cfg(test)]
+mod conditions;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@
 
 use crate::scheme::{
     declared::Declared,
-    document::{Fields, Item},
+    document::Fields,
     field::{DecryptField, EncryptField},
     sign::Sign,
     vector::Kind,
@@ -19,10 +19,10 @@ use crate::scheme::{
 
 pub use act::{Act, InvalidSchemeName, SchemeName};
 pub use built_in::{BUILT_IN, BuiltIn};
+pub use confidence::Confidence;
 pub use declared::{Declaration, InvalidSecret, KeyRole, KeyUse, SecretEncoding};
 pub use document::SchemeError;
 pub use examination::{Candidate, Examination, Match, Verifying};
-pub use expression::{Piece, Step, Text};
 pub use fault::{EvaluationError, Fault};
 pub use field::FieldDraft;
 pub use json::JsonError;
@@ -31,6 +31,7 @@ pub use oaep::{OaepHash, OaepHashes};
 pub use opening::{Sealed, SealedContent};
 pub use sealing::Sealing;
 pub use sign::{Draft, Prepared, Signed, Signing};
+pub use text::{Piece, Step, Text};
 pub use time::UnixMilliseconds;
 pub use vector::{Kind as VectorKind, Origin, Vector};
 pub use verdict::{Outcome, Protections, Verdict};
@@ -38,6 +39,7 @@ pub use verify::Acknowledgement;
 
 mod act;
 mod built_in;
+mod confidence;
 mod covered;
 mod declared;
 mod document;
@@ -60,6 +62,7 @@ mod sign;
 mod source;
 mod structured;
 mod test_key;
+mod text;
 mod time;
 mod values;
 mod vector;
@@ -88,17 +91,6 @@ pub struct Scheme {
 
 /// A scheme whose vectors have not been run yet.
 pub struct Unproven(Scheme);
-
-/// How sure it is that a scheme is what the platform does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confidence {
-    /// The platform's documentation says so.
-    Documented,
-    /// People who integrated the platform say so.
-    Integrators,
-    /// It is our reading of documentation that leaves questions open.
-    OurReading,
-}
 
 /// A scheme does not do what it is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -264,8 +256,10 @@ impl Scheme {
         &self.vectors
     }
 
-    /// What can be done with it.
+    /// What can be done with it; of issuing access tokens, whether it is for requests that ask for one.
     pub fn acts(&self) -> impl Iterator<Item = Act> {
+        let asks_for_token = self.verify.as_ref().is_some_and(Verify::asks_for_token);
+        let issues = asks_for_token.then_some(Act::IssueAccessToken);
         let signs = self.sign.iter().flat_map(|sign| &sign.acts);
         let verifies = self.verify.iter().flat_map(|verify| &verify.acts);
         let encrypts = self.encrypt.as_ref().map(|_| Act::EncryptField);
@@ -275,6 +269,7 @@ impl Scheme {
             .copied()
             .chain(encrypts)
             .chain(decrypts)
+            .chain(issues)
     }
 
     /// Which attacks it is proof against besides forgery; `None` if it verifies nothing.
@@ -477,21 +472,6 @@ impl Refusal {
         match self {
             Self::NoPart { .. } => "SCHEME_WITHOUT_PART",
             Self::Message(error) => error.reason(),
-        }
-    }
-}
-
-impl Confidence {
-    fn parse(item: &Item<'_>) -> Result<Self, SchemeError> {
-        match item.text()? {
-            "documented" => Ok(Self::Documented),
-            "integrators" => Ok(Self::Integrators),
-            "our-reading" => Ok(Self::OurReading),
-            other => {
-                let message =
-                    format!("expected documented, integrators or our-reading, found {other:?}");
-                Err(item.refuse("WRONG_VALUE", message))
-            }
         }
     }
 }

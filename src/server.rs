@@ -196,8 +196,11 @@ impl Server {
             tasks.spawn(watch_token(Arc::clone(token), refresh));
         }
         tasks.spawn(signer::keep(Arc::clone(&signer)));
-        // Before anyone is told that we are ready: until then a SIGHUP would end the process.
+        // Before anyone is told that we are ready: until then any of them would end the process at once.
         let hangup = signal(SignalKind::hangup())?;
+        let endings = [SignalKind::terminate(), SignalKind::interrupt()];
+        let [terminate, interrupt] = endings.map(signal);
+        let (terminate, interrupt) = (terminate?, interrupt?);
         tasks.spawn(reload_on_change(
             hangup,
             config.policy_file.clone(),
@@ -222,7 +225,7 @@ impl Server {
                 }
             });
         }
-        tasks.spawn(stop_on_signal(stop.clone()));
+        tasks.spawn(stop_on_signal(terminate, interrupt, stop.clone()));
 
         let accepting = CancellationToken::new();
         let incoming = endpoint.accept(listener, accepting.clone());
@@ -462,13 +465,7 @@ fn fingerprint(path: &std::path::Path) -> Option<(SystemTime, u64)> {
     Some((facts.modified().ok()?, facts.len()))
 }
 
-async fn stop_on_signal(stop: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
-        return;
-    };
+async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}

@@ -23,7 +23,7 @@ use crate::{
     key::{Input, KeyName, KeyVersion, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError, VersionFacts},
-    policy::{Denied, Operation, Permit, Policy},
+    policy::{Denied, Operation, Permit, Policy, Signing},
     store::KeyFacts,
 };
 
@@ -278,6 +278,7 @@ impl Signer {
                     &facts.version,
                     Operation::Verify,
                     algorithm,
+                    self.clock.now(),
                 ))?,
             };
             if verified(
@@ -309,8 +310,12 @@ impl Signer {
             content,
             form,
         } = request;
-        let (found, permit) = self.permit(call, &key, Operation::Sign, algorithm)?;
+        let (found, permit) = self.permit_to_sign(call, &key, algorithm)?;
         check_form(algorithm, form)?;
+        let permit = self.authorized(match &content {
+            Content::Message(message) => permit.for_message(message),
+            Content::Digest(_) => permit.for_digest(),
+        })?;
         Ok((
             found.token,
             permit,
@@ -319,7 +324,7 @@ impl Signer {
         ))
     }
 
-    /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
+    /// Leave to use a key otherwise than to sign.
     fn permit(
         &self,
         call: &Call,
@@ -327,6 +332,32 @@ impl Signer {
         operation: Operation,
         algorithm: Algorithm,
     ) -> Result<(Found, Permit), Error> {
+        self.permitted(wanted, operation, algorithm, |policy, version| {
+            let now = self.clock.now();
+            policy.authorize(&call.identity, version, operation, algorithm, now)
+        })
+    }
+
+    /// Leave to sign, for which the content has still to pass the policy's limits.
+    fn permit_to_sign(
+        &self,
+        call: &Call,
+        wanted: &Selector,
+        algorithm: Algorithm,
+    ) -> Result<(Found, Permit<Signing>), Error> {
+        self.permitted(wanted, Operation::Sign, algorithm, |policy, version| {
+            policy.authorize_sign(&call.identity, version, algorithm, self.clock.now())
+        })
+    }
+
+    /// Finds the key and asks the policy, in the order that tells nothing to whom nothing is due.
+    fn permitted<S>(
+        &self,
+        wanted: &Selector,
+        operation: Operation,
+        algorithm: Algorithm,
+        ask: impl FnOnce(&Policy, &KeyVersion) -> Result<Permit<S>, Denied>,
+    ) -> Result<(Found, Permit<S>), Error> {
         let found = self.find(&wanted.key);
         let version = match (&found, wanted.version) {
             (_, Some(version)) => version,
@@ -338,12 +369,7 @@ impl Signer {
             key: wanted.key.clone(),
             version,
         };
-        let permit = self.authorized(self.policy.load().authorize(
-            &call.identity,
-            &version,
-            operation,
-            algorithm,
-        ))?;
+        let permit = self.authorized(ask(&self.policy.load(), &version))?;
         let found = found?;
         found
             .key
@@ -406,18 +432,21 @@ impl Signer {
                 );
                 Ok(permit)
             }
-            Err(denied) => {
-                self.denials.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(
-                    client.id = %denied.identity().name(),
-                    operation = %denied.asked().operation,
-                    key = denied.asked().key.as_ref().map(tracing::field::display),
-                    reason = %denied.reason(),
-                    "denied"
-                );
-                Err(Error::Denied(Box::new(denied)))
-            }
+            Err(denied) => Err(self.denied(denied)),
         }
+    }
+
+    /// Records that it said no.
+    fn denied(&self, denied: Denied) -> Error {
+        self.denials.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(
+            client.id = %denied.identity().name(),
+            operation = %denied.asked().operation,
+            key = denied.asked().key.as_ref().map(tracing::field::display),
+            reason = %denied.reason(),
+            "denied"
+        );
+        Error::Denied(Box::new(denied))
     }
 }
 

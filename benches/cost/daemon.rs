@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) verify: bool,
     /// In place of SoftHSM's module, with what it needs in its environment.
     pub(crate) module: Option<(PathBuf, Vec<(String, String)>)>,
+    /// The directory of partners' files.
+    pub(crate) partners: Option<PathBuf>,
 }
 
 /// A daemon that serves.
@@ -141,10 +143,15 @@ fn write_config(directory: &Path, pki: &Pki, token: &Token, settings: &Settings)
         r#"
 [[rules]]
 name = "benchmark"
-identities = ["{}"]
+identities = ["{0}"]
 keys = ["*"]
 operations = ["get", "create", "sign"]
 algorithms = ["*"]
+[[rules]]
+name = "partners"
+identities = ["{0}"]
+partners = ["*"]
+operations = ["sign_request", "verify_callback"]
 "#,
         Pki::spiffe_id("bench")
     );
@@ -181,7 +188,7 @@ label = {:?}
 pin = {{ file = {:?} }}
 verify_signatures = {}
 environment = {{ {} }}
-{}{}"#,
+{}{}{}"#,
         line("threads", settings.server_threads),
         pki.server().cert,
         pki.server().key,
@@ -192,6 +199,12 @@ environment = {{ {} }}
         environment.join(", "),
         line("workers", settings.workers),
         line("threads", settings.threads),
+        settings
+            .partners
+            .as_ref()
+            .map_or_else(String::new, |partners| format!(
+                "[platforms]\npartners = {partners:?}\n"
+            )),
     );
     let path = directory.join("chancery.toml");
     fs::write(&path, config).expect("the configuration");

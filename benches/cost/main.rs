@@ -34,6 +34,7 @@ mod load;
 #[path = "../../tests/integration/pki.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
 mod pki;
+mod platform;
 mod process;
 mod report;
 mod sample;
@@ -107,6 +108,7 @@ async fn measure(arguments: &Arguments) -> Report {
         server_threads: arguments.server_threads,
         verify: true,
         module: None,
+        partners: None,
     };
     let mut report = Report::new(cores());
     let wanted = |name: &str| name.contains(&arguments.only);
@@ -131,6 +133,27 @@ async fn measure(arguments: &Arguments) -> Report {
         report.add(latency(arguments, plan, &mut bare, &checked).await);
     }
     drop(unchecked);
+    if wanted(platform::ENGINE) {
+        report.add(platform::engine(arguments.rounds));
+    }
+    if wanted(platform::SIGN) || wanted(platform::VERIFY) {
+        let files = tempfile::tempdir().expect("a temporary directory");
+        let platform = platform::Platform::new(arguments.rounds);
+        platform::write_partners(files.path(), &platform);
+        let partners = Some(files.path().to_owned());
+        let settings = Settings {
+            partners,
+            ..settings.clone()
+        };
+        let daemon = Daemon::start(&pki, &token, &settings);
+        let (rounds, seconds) = (arguments.rounds, arguments.seconds);
+        if wanted(platform::SIGN) {
+            report.add(platform::sign(&daemon, rounds, seconds).await);
+        }
+        if wanted(platform::VERIFY) {
+            report.add(platform::verify(&daemon, &platform).await);
+        }
+    }
     drop(checked);
 
     if wanted(LOOK_UPS) {

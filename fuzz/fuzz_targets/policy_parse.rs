@@ -22,6 +22,7 @@ fuzz_target!(|text: &str| {
                 (needs.key != Need::Never).then_some(&key),
                 operation,
                 (needs.algorithm != Need::Never).then_some(algorithm),
+                None,
             );
             assert_eq!(explained.allowed, explained.rule.is_some());
             assert_eq!(

@@ -140,7 +140,7 @@ pub(super) fn segments(directory: &Path) -> io::Result<Vec<u64>> {
 
 /// Writes a file whole, or not at all; `durable` waits for the disk.
 pub(super) fn write_whole(path: &Path, bytes: &[u8], durable: bool) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
+    let parent = path.parent().unwrap_or_else(|| Path::new("."));
     fs::create_dir_all(parent)?;
     let mut next = path.to_owned();
     next.as_mut_os_string().push(".new");

@@ -179,6 +179,16 @@ impl Keeper {
         Ok(self.last.insert(signed))
     }
 
+    /// Writes the public key beside the log, for those who copy it elsewhere. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`KeeperError`].
+    pub fn introduce(&self, vkey: &Vkey) -> Result<(), KeeperError> {
+        let path = self.directory.join("vkey");
+        write_whole(&path, format!("{vkey}\n").as_bytes(), true).map_err(file)
+    }
+
     /// Removes segments that a checkpoint covers and whose records are all older. Their hashes stay, so that
     /// what is left can still be proven. Blocks.
     ///
@@ -229,6 +239,15 @@ pub async fn keep<S, F, E>(
     F: Future<Output = Result<Vec<u8>, E>> + Send,
     E: std::fmt::Display,
 {
+    let told = vkey.clone();
+    let Some((back, introduced)) = blocking(keeper, move |keeper| keeper.introduce(&told)).await
+    else {
+        return;
+    };
+    keeper = back;
+    if let Err(error) = introduced {
+        tracing::error!(%error, "the audit log's public key is not beside it");
+    }
     let mut made = Instant::now();
     let mut looked = None;
     loop {

@@ -14,7 +14,7 @@ use rustix::fs::FlockOperation;
 
 use crate::audit::{
     Audit, Digest, Event, Fault, Follower, Keeper, NoteError, Opening, Origin, Recovered,
-    SignedCheckpoint, Started, Word, Wrong,
+    SignedCheckpoint, Started, Trouble, Word, Wrong,
     file::{LOG, Segment, segment_path, segments, sync_directory, write_whole},
     keeper::CHECKPOINT,
     queue::Queue,
@@ -132,7 +132,10 @@ pub(super) fn open(opening: Opening) -> Result<(Audit, Keeper), OpenError> {
     };
     thread::Builder::new()
         .name("audit".to_owned())
-        .spawn(move || writer.run())
+        .spawn(move || {
+            let _panic = Panic(Arc::clone(&writer.queue));
+            writer.run();
+        })
         .map_err(at(&log))?;
     let audit = Audit {
         queue: Arc::clone(&queue),
@@ -279,7 +282,7 @@ fn find(opening: &Opening, signed: Option<&SignedCheckpoint>) -> Result<Found, O
                 if follower.place().0 != day_of {
                     (day, day_of) = (None, follower.place().0);
                 }
-                day.get_or_insert(record.time.day());
+                day.get_or_insert_with(|| record.time.day());
             }
             Ok(None) => break None,
             Err(fault) if position < size => {
@@ -358,6 +361,17 @@ fn set_aside(
         bytes: torn.len() as u64,
         sha256: Digest::of(&torn),
     })
+}
+
+/// Were the writer to panic, nobody would be answered any more; better that they learn it at once.
+struct Panic(Arc<Queue>);
+
+impl Drop for Panic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(Trouble::Gone);
+        }
+    }
 }
 
 impl Found {

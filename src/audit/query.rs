@@ -206,7 +206,11 @@ impl Reader {
     /// [`ReadError`].
     pub fn follow(&self, from: u64) -> Result<Option<Follower>, ReadError> {
         let list = segments(&self.directory).map_err(file)?;
-        let Some(segment) = list.iter().rfind(|first| **first <= from).or(list.first()) else {
+        let Some(segment) = list
+            .iter()
+            .rfind(|first| **first <= from)
+            .or_else(|| list.first())
+        else {
             return Ok(None);
         };
         let mut follower = Follower::at_segment(&self.directory, *segment, None)?;

@@ -15,6 +15,7 @@ use crate::{
 mod attacks;
 mod crash;
 mod life;
+mod sinks;
 mod vectors;
 
 /// A log in a directory of its own, and the key that signs its checkpoints.

@@ -253,7 +253,7 @@ pub fn check_consistency(
 /// The root of any range that a tree has as a node.
 fn range<S: Subtrees>(source: &mut S, low: u64, high: u64) -> Result<Digest, S::Error> {
     let width = high - low;
-    if width.is_power_of_two() && low % width == 0 {
+    if width.is_power_of_two() && low.is_multiple_of(width) {
         let height = width.trailing_zeros();
         return source.subtree(height, low >> height);
     }

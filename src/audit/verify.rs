@@ -270,7 +270,8 @@ impl Examination {
 
     /// Looks at whole lines, in parallel, then at their order.
     fn lines(&mut self, lines: &[u8], threads: usize) -> Result<(), NotGood> {
-        let parts = split(lines, threads);
+        // A thread is worth its start for some hundred records.
+        let parts = split(lines, threads.min(1 + lines.len() / (64 << 10)));
         let looked: Vec<Vec<(Looked, usize)>> = thread::scope(|scope| {
             let (first, others) = match parts.split_first() {
                 Some((first, others)) => (first.clone(), others),
@@ -323,7 +324,7 @@ impl Examination {
             }
             Event::Started(started) => {
                 self.report.starts += 1;
-                let origin = self.origin.get_or_insert(started.origin.clone());
+                let origin = self.origin.get_or_insert_with(|| started.origin.clone());
                 if *origin != started.origin {
                     return Err(self.wrong(Wrong::Origin(started.origin)));
                 }

@@ -142,7 +142,7 @@ impl Writer {
             self.rotate()?;
             self.lines = line;
         }
-        self.day.get_or_insert(time.day());
+        self.day.get_or_insert_with(|| time.day());
         self.previous = leaf;
         self.next += 1;
         Ok(())

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::{fs::FlockOperation, io::Errno};
 
-use super::{DevError, files};
+use super::{DevError, files, partners};
 
 /// A directory of ours, locked for as long as this lives.
 pub(super) struct Directory {
@@ -103,7 +103,7 @@ impl Directory {
         address: SocketAddr,
         admin: SocketAddr,
     ) -> io::Result<()> {
-        for name in ["tokens", "state"] {
+        for name in ["tokens", "state", "partners"] {
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o700)
@@ -122,6 +122,9 @@ impl Directory {
         }
         // The last: with it the directory is complete.
         if self.is_new() {
+            for (name, text) in partners::SAMPLES {
+                fs::write(self.file(name), text)?;
+            }
             let text = files::config(module, &self.file(SOFTHSM), address, admin);
             fs::write(self.file(CONFIG), text)?;
         }
@@ -134,7 +137,8 @@ impl Directory {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         };
-        for name in OURS {
+        let samples = partners::SAMPLES.map(|(name, _)| name);
+        for name in OURS.into_iter().chain(samples) {
             let path = self.file(name);
             if path.is_dir() {
                 gone(fs::remove_dir_all(path))?;

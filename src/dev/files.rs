@@ -17,6 +17,15 @@ operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import",
 algorithms = ["*"]
 
 [[rules]]
+name = "app-a-serves-all-platforms"
+identities = ["spiffe://chancery.dev/app-a"]
+partners = ["*"]
+operations = [
+  "sign_request", "sign_response", "verify_callback", "verify_response", "encrypt_field", "decrypt_field",
+  "issue_access_token", "explain_message", "get_partner",
+]
+
+[[rules]]
 name = "app-b-signs-with-one-key"
 identities = ["spiffe://chancery.dev/app-b"]
 keys = ["demo-es256"]
@@ -65,6 +74,10 @@ client_ca = "ca.pem"
 [admin]
 address = "{admin}"
 jwks_keys = ["*"]
+
+# A file for each platform that is served. Change them while it runs, or add more.
+[platforms]
+partners = "partners"
 
 [[tokens]]
 name = "dev"
@@ -132,7 +145,7 @@ mod tests {
             let algorithm: Algorithm = algorithm.parse().unwrap();
             let key = key.parse().unwrap();
             policy
-                .explain(&who, Some(&key), operation, Some(algorithm))
+                .explain(&who, Some(&key), operation, Some(algorithm), None)
                 .allowed
         };
         assert!(allowed(

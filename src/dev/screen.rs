@@ -12,6 +12,7 @@ use super::{
     News, Options,
     directory::{CONFIG, Directory, POLICY},
     files::shell,
+    partners,
     samples::{SHARED, Skipped},
 };
 use crate::{pkcs11::Key, server::Server};
@@ -83,6 +84,10 @@ impl Screen {
             format!("app-a may do everything, app-b may sign with {SHARED}"),
         );
         line(
+            "partners",
+            self.directory.join("partners").display().to_string(),
+        );
+        line(
             "to change",
             format!(
                 "{} at any time, {} for the next start",
@@ -100,7 +105,12 @@ impl Screen {
         };
         let _ = writeln!(text, "\n{}\n", self.loud(place));
         let has = |name: &str| keys.iter().any(|key| key.name.as_str() == name);
-        for line in self.calls(&client_command(), has).lines() {
+        let known = server.signer().partners();
+        let serves = |name: &str| {
+            let name = name.parse().expect("the samples have good names");
+            known.partner(&name).is_some()
+        };
+        for line in self.calls(&client_command(), has, serves).lines() {
             let _ = match line {
                 "" => writeln!(text),
                 line => writeln!(text, "  {line}"),
@@ -133,7 +143,12 @@ impl Screen {
     }
 
     /// The calls: a shell script, whose last line is refused.
-    fn calls(&self, chancery: &str, has: impl Fn(&str) -> bool) -> String {
+    fn calls(
+        &self,
+        chancery: &str,
+        has: impl Fn(&str) -> bool,
+        serves: impl Fn(&str) -> bool,
+    ) -> String {
         let scratch = shell(&self.directory.join("scratch").display().to_string());
         let mut text = String::new();
         if !self.usual {
@@ -163,6 +178,9 @@ impl Screen {
                 "# A JWE, there and back:\n\
                  echo 'for your eyes only' | {chancery} jwe encrypt --key demo-oaep --algorithm RSA-OAEP-256 --enc A256GCM | {chancery} jwe decrypt --key demo-oaep\n"
             );
+        }
+        if has("demo-rs256") && serves(partners::SIGNED) && serves(partners::CALLING) {
+            let _ = writeln!(text, "{}", partners::calls(chancery, &scratch));
         }
         let _ = writeln!(
             text,
@@ -291,10 +309,10 @@ mod tests {
 
     #[test]
     fn calls_are_for_the_keys_that_are_there() {
-        let all = screen(".chancery-dev").calls("chancery", |_| true);
+        let all = screen(".chancery-dev").calls("chancery", |_| true, |_| true);
         assert!(all.lines().last().unwrap().contains("--as app-b"), "{all}");
         assert!(!all.contains("CHANCERY_DEV"), "{all}");
-        let few = screen("/a b").calls("./chancery", |name| name == SHARED);
+        let few = screen("/a b").calls("./chancery", |name| name == SHARED, |_| true);
         assert!(
             !few.contains("demo-oaep") && !few.contains("demo-rs256"),
             "{few}"

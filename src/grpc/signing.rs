@@ -201,8 +201,9 @@ impl Services {
             match self.next_part(&mut incoming).await {
                 Ok(Some(Part::Chunk(chunk))) => {
                     checksum = crc32c::crc32c_append(checksum, &chunk);
-                    // An error ends what there was of it in the token.
-                    long.update(chunk).await?;
+                    if let Err(error) = long.update(chunk).await {
+                        break Err(error.into());
+                    }
                 }
                 Ok(Some(Part::Header(_))) => {
                     break Err(invalid(

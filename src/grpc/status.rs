@@ -25,6 +25,10 @@ impl From<Error> for Status {
         match error {
             // The same words whether the key is there or not.
             Error::Denied(denied) => {
+                // It is about the caller's own content, and he may use the key: he is told what is wrong with it.
+                if let Some(limit) = denied.limit() {
+                    return status(Code::PermissionDenied, limit.code(), limit.to_string(), []);
+                }
                 let asked = denied.asked();
                 let mut metadata = vec![
                     ("identity", denied.identity().name().to_string()),
@@ -234,18 +238,7 @@ fn of_platform(error: PlatformError, text: String) -> Status {
         PlatformError::NotSupported(_) => {
             status(Code::FailedPrecondition, "NOT_SUPPORTED_BY_TOKEN", text, [])
         }
-        PlatformError::ReplayMemoryFull => retry(
-            Code::ResourceExhausted,
-            "REPLAY_MEMORY_FULL",
-            text,
-            Duration::from_secs(60),
-        ),
-        PlatformError::ReplayMemoryUnavailable => retry(
-            Code::Unavailable,
-            "REPLAY_MEMORY_UNAVAILABLE",
-            text,
-            Duration::from_secs(1),
-        ),
+        PlatformError::Memory(error) => error.into(),
         PlatformError::NoRandom => internal("the system gave no random bytes"),
     }
 }

@@ -7,6 +7,7 @@ use super::{MAX_HEADER, MAX_PARTIES, MAX_TEXT, base64url, json};
 pub use encrypt::{EncryptError, encrypt_to_public};
 pub use failure::DecryptionFailed;
 pub use opening::{Opened, Opening, Step};
+pub use origin::OriginDraft;
 pub use recipient::{InvalidRecipient, PublicRecipient};
 pub use seal::{SealDraft, SealStep};
 
@@ -15,6 +16,7 @@ use failure::Cause;
 mod encrypt;
 mod failure;
 mod opening;
+mod origin;
 mod recipient;
 mod seal;
 #[cfg(test)]

@@ -112,8 +112,9 @@ impl Assignment {
 
     /// What can be done: what the scheme is for, and issuing access tokens where the partner's file says how.
     pub fn acts(&self) -> impl Iterator<Item = Act> {
-        let tokens = self.access_tokens.as_ref().map(|_| Act::IssueAccessToken);
-        self.scheme.acts().chain(tokens)
+        let issues = self.access_tokens.is_some();
+        let acts = self.scheme.acts();
+        acts.filter(move |act| issues || *act != Act::IssueAccessToken)
     }
 
     /// Whether this can be done.
@@ -149,9 +150,16 @@ impl Assignment {
 }
 
 impl Custody {
-    /// Whose key this role takes: a secret in common is kept in a token, as every key that signs or decrypts.
+    /// Whose key this role takes: a secret in common is kept in a token, as every key that signs or decrypts. Where
+    /// the private key "encrypts", everybody "decrypts".
     pub fn of(role: &KeyRole) -> Self {
-        let private = |one: &KeyUse| matches!(one, KeyUse::Sign | KeyUse::Decrypt);
+        let proves_origin = role.algorithm.purpose() == Purpose::ProveOrigin;
+        let private = |one: &KeyUse| match one {
+            KeyUse::Sign => true,
+            KeyUse::Verify => false,
+            KeyUse::Decrypt => !proves_origin,
+            KeyUse::Encrypt => proves_origin,
+        };
         if is_symmetric(role.algorithm) || role.uses.iter().any(private) {
             Self::Ours
         } else {

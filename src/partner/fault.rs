@@ -135,8 +135,10 @@ pub enum Fault {
     #[error("expected 1 to {MAX_WINDOW} past_seconds and 0 to {MAX_WINDOW} future_seconds")]
     Window,
     /// Access tokens that nobody can ask for.
-    #[error("the scheme {0} verifies no requests, so nobody can ask for a token by it; remove it")]
-    NoCallback(SchemeName),
+    #[error(
+        "the scheme {0} is for requests that neither ask for an access token nor bring one; remove it"
+    )]
+    NotAskedFor(SchemeName),
     /// Tokens that live not at all, or too long.
     #[error("expected 1 to {MAX_LIFETIME} seconds")]
     Lifetime,
@@ -182,7 +184,7 @@ impl Fault {
             Self::KeyType { .. } => "PUBLIC_KEY_TYPE",
             Self::PublicKeyTwice => "PUBLIC_KEY_TWICE",
             Self::NoTime(_) | Self::Window => "WINDOW_INVALID",
-            Self::NoCallback(_) | Self::Lifetime => "ACCESS_TOKENS_INVALID",
+            Self::NotAskedFor(_) | Self::Lifetime => "ACCESS_TOKENS_INVALID",
         }
     }
 }

@@ -248,8 +248,10 @@ fn access_tokens(
     let Some(tokens) = tokens else {
         return Ok(None);
     };
-    if !scheme.acts().any(|act| act == Act::VerifyCallback) {
-        return Err(Fault::NoCallback(scheme.name().clone()));
+    let asks = scheme.acts().any(|act| act == Act::IssueAccessToken);
+    let brings = scheme.protections().is_some_and(|one| one.access_token);
+    if !asks && !brings {
+        return Err(Fault::NotAskedFor(scheme.name().clone()));
     }
     if !(1..=MAX_LIFETIME).contains(&tokens.lifetime_seconds) {
         return Err(Fault::Lifetime);

@@ -10,11 +10,11 @@ use crate::{
     key::KeyName,
     partner::PartnerName,
     policy::{
-        Reason,
+        Policy, Reason,
         operation::{Need, Operation},
         rule::{Question, Rule, nearest},
     },
-    scheme::SchemeName,
+    scheme::{SchemeName, UnixMilliseconds},
 };
 
 /// The verdict on a request, and what each rule has to do with it; prints as a table.
@@ -31,6 +31,12 @@ pub struct Explanation {
     /// By which of its schemes, if it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scheme: Option<SchemeName>,
+    /// When, RFC 3339; if it is not said, as if every rule held.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// The roles that the identity has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
     /// To do what.
     pub operation: Operation,
     /// With which algorithm, if any.
@@ -41,6 +47,9 @@ pub struct Explanation {
     /// The name of the rule that allows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// What that rule lets be signed, if not everything; another rule may let more be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
     /// What is missing, if it is not allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -65,6 +74,14 @@ pub struct RuleMatch {
     pub partner: Match,
     /// Whether it names the scheme.
     pub scheme: Match,
+    /// Whether it holds at the time; `not_asked` if it always does, or no time was said.
+    pub time: Match,
+    /// When it holds, if not always.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// What it lets be signed, if not everything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<String>,
     /// Whether it allows the request.
     pub allows: bool,
 }
@@ -83,10 +100,19 @@ pub enum Match {
 
 impl Explanation {
     pub(super) fn new(
-        rules: &[Rule],
+        policy: &Policy,
         question: &Question<'_>,
         algorithm: Option<Algorithm>,
     ) -> Self {
+        let rules = &policy.rules;
+        let limits = |rule: &Rule| match question.operation {
+            Operation::Sign => rule.limits.as_ref().map(ToString::to_string),
+            _ => None,
+        };
+        let roles = policy
+            .roles
+            .iter()
+            .filter(|role| role.has(question.identity));
         let deciding = rules.iter().find(|rule| rule.allows(question));
         let on_rule = |rule: &Rule| RuleMatch {
             name: rule.name().to_string(),
@@ -96,6 +122,9 @@ impl Explanation {
             algorithm: rule.names_algorithms(question),
             partner: rule.names_partner(question),
             scheme: rule.names_scheme(question),
+            time: rule.holds_at(question),
+            window: rule.window.as_ref().map(ToString::to_string),
+            limits: limits(rule),
             allows: rule.allows(question),
         };
         Self {
@@ -103,10 +132,13 @@ impl Explanation {
             key: question.key.cloned(),
             partner: question.partner.cloned(),
             scheme: question.scheme.cloned(),
+            at: question.at.map(UnixMilliseconds::to_rfc3339),
+            roles: roles.map(|role| role.name.to_string()).collect(),
             operation: question.operation,
             algorithm,
             allowed: deciding.is_some(),
             rule: deciding.map(|rule| rule.name().to_string()),
+            limits: deciding.and_then(limits),
             reason: match deciding {
                 Some(_) => None,
                 None => Some(nearest(rules, question)),
@@ -117,21 +149,23 @@ impl Explanation {
 }
 
 impl Explanation {
-    fn about_partner(&self, formatter: &mut fmt::Formatter<'_>, width: usize) -> fmt::Result {
-        writeln!(
-            formatter,
-            "  {:width$}  IDENTITY  PARTNER  OPERATION  SCHEME",
-            "RULE"
-        )?;
-        for rule in &self.rules {
-            let mark = if rule.allows { '*' } else { ' ' };
-            writeln!(
-                formatter,
-                "{mark} {:width$}  {:8}  {:7}  {:9}  {}",
-                rule.name, rule.identity, rule.partner, rule.operation, rule.scheme
-            )?;
+    /// The columns that there are, with what a rule has in them.
+    fn columns(&self) -> Vec<(&'static str, fn(&RuleMatch) -> Match)> {
+        let mut columns: Vec<(&'static str, fn(&RuleMatch) -> Match)> =
+            vec![("IDENTITY", |rule| rule.identity)];
+        if self.operation.needs().partner == Need::Always {
+            columns.push(("PARTNER", |rule| rule.partner));
+            columns.push(("OPERATION", |rule| rule.operation));
+            columns.push(("SCHEME", |rule| rule.scheme));
+        } else {
+            columns.push(("KEY", |rule| rule.key));
+            columns.push(("OPERATION", |rule| rule.operation));
+            columns.push(("ALGORITHM", |rule| rule.algorithm));
         }
-        Ok(())
+        if self.rules.iter().any(|rule| rule.window.is_some()) {
+            columns.push(("TIME", |rule| rule.time));
+        }
+        columns
     }
 }
 
@@ -164,31 +198,35 @@ impl fmt::Display for Match {
 impl fmt::Display for Explanation {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.rule, self.reason) {
-            (Some(rule), _) => writeln!(formatter, "allowed by rule {rule}")?,
-            (None, Some(reason)) => writeln!(formatter, "denied: {reason}")?,
-            (None, None) => writeln!(formatter, "denied")?,
+            (Some(rule), _) => write!(formatter, "allowed by rule {rule}")?,
+            (None, Some(reason)) => write!(formatter, "denied: {reason}")?,
+            (None, None) => write!(formatter, "denied")?,
         }
-        let width = self
-            .rules
-            .iter()
-            .map(|rule| rule.name.len())
-            .fold("RULE".len(), usize::max);
-        if self.operation.needs().partner == Need::Always {
-            return self.about_partner(formatter, width);
+        if let Some(limits) = &self.limits {
+            write!(formatter, ", for {limits}")?;
         }
-        writeln!(
-            formatter,
-            "  {:width$}  IDENTITY  KEY  OPERATION  ALGORITHM",
-            "RULE"
-        )?;
+        writeln!(formatter)?;
+        if !self.roles.is_empty() {
+            writeln!(formatter, "the identity's roles: {}", self.roles.join(" "))?;
+        }
+        let columns = self.columns();
+        let names = self.rules.iter().map(|rule| rule.name.len());
+        let width = names.fold("RULE".len(), usize::max);
+        let heads: Vec<_> = columns.iter().map(|(head, _)| *head).collect();
+        writeln!(formatter, "  {:width$}  {}", "RULE", heads.join("  "))?;
         for rule in &self.rules {
             let mark = if rule.allows { '*' } else { ' ' };
-            // The last column is not padded: no line ends in blanks.
-            writeln!(
-                formatter,
-                "{mark} {:width$}  {:8}  {:3}  {:9}  {}",
-                rule.name, rule.identity, rule.key, rule.operation, rule.algorithm
-            )?;
+            let mut line = format!("{mark} {:width$}", rule.name);
+            for (head, of) in &columns {
+                line += &format!("  {:1$}", of(rule), head.len());
+            }
+            // No line ends in blanks.
+            writeln!(formatter, "{}", line.trim_end())?;
+        }
+        for rule in &self.rules {
+            if let Some(window) = &rule.window {
+                writeln!(formatter, "  {} holds {window}", rule.name)?;
+            }
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The policy file: TOML, checked whole, every fault with its line and key.
 
-use std::{collections::HashSet, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -8,10 +8,14 @@ use toml::Spanned;
 use crate::{
     algorithm::Algorithm,
     policy::{
+        duty,
+        limits::{InvalidLimits, JwtLimits, Limits},
         operation::{Need, Operation},
         partnership::PartnerPattern,
         pattern::{IdentityPattern, KeyPattern},
+        role::Role,
         rule::{AlgorithmSet, Rule},
+        window::{Day, Hours, Instant, InvalidWindow, Times, Window, Zone},
     },
     scheme::SchemeName,
 };
@@ -25,8 +29,16 @@ pub struct PolicyError {
     message: String,
 }
 
-/// The rules of a file, in its order; never none.
-pub(super) fn rules(text: &str) -> Result<Vec<Rule>, PolicyError> {
+/// What is in a file.
+pub(super) struct Compiled {
+    /// In its order.
+    pub(super) roles: Vec<Role>,
+    /// In its order; never none.
+    pub(super) rules: Vec<Rule>,
+}
+
+/// Reads the text of a file whole.
+pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
     let document =
         toml::Deserializer::parse(text).map_err(|error| PolicyError::at(text, &error, None))?;
     let file: File = serde_path_to_error::deserialize(document).map_err(|error| {
@@ -41,55 +53,123 @@ pub(super) fn rules(text: &str) -> Result<Vec<Rule>, PolicyError> {
                 .to_owned(),
         });
     }
-    let mut names = HashSet::new();
-    for (index, raw) in file.rules.iter().enumerate() {
-        if !names.insert(raw.name.get_ref().0.as_str()) {
-            return Err(PolicyError {
-                line: Some(line_of(text, raw.name.span().start)),
-                key: Some(format!("rules[{index}].name")),
-                message: format!(
-                    "a rule named {:?} is there already; the name is what logs show",
-                    raw.name.get_ref().0
-                ),
-            });
-        }
+    all_different(
+        text,
+        "rules",
+        "is what logs show",
+        file.rules.iter().map(|raw| &raw.name),
+    )?;
+    all_different(
+        text,
+        "roles",
+        "is what rules name",
+        file.roles.iter().map(|raw| &raw.name),
+    )?;
+    let mut roles = Vec::new();
+    for (index, raw) in file.roles.into_iter().enumerate() {
+        not_empty("identities", &raw.identities).map_err(|fault| PolicyError {
+            line: Some(line_of(text, raw.name.span().start)),
+            key: Some(format!("roles[{index}].{}", fault.key())),
+            message: fault.to_string(),
+        })?;
+        roles.push(Role {
+            name: Arc::from(raw.name.into_inner().0),
+            identities: raw.identities,
+            used: false,
+        });
     }
-    let compile = |(index, raw): (usize, RawRule)| {
+    let mut compile = |(index, raw): (usize, RawRule)| {
         let line = line_of(text, raw.name.span().start);
-        raw.compile().map_err(|fault| PolicyError {
+        raw.compile(&mut roles).map_err(|fault| PolicyError {
             line: Some(line),
             key: Some(format!("rules[{index}].{}", fault.key())),
             message: fault.to_string(),
         })
     };
-    file.rules.into_iter().enumerate().map(compile).collect()
+    let rules = file.rules.into_iter().enumerate();
+    let rules = rules.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
+    if let Some(separate) = file.separate_duties
+        && *separate.get_ref()
+        && let Some(conflict) = duty::conflicts(&rules).first()
+    {
+        return Err(PolicyError {
+            line: Some(line_of(text, separate.span().start)),
+            key: Some("separate_duties".to_owned()),
+            message: conflict.to_string(),
+        });
+    }
+    Ok(Compiled { roles, rules })
+}
+
+fn all_different<'a>(
+    text: &str,
+    table: &str,
+    what_for: &str,
+    names: impl Iterator<Item = &'a Spanned<Name>>,
+) -> Result<(), PolicyError> {
+    let mut seen = HashMap::new();
+    for (index, name) in names.enumerate() {
+        if seen.insert(&name.get_ref().0, index).is_some() {
+            let one = table.trim_end_matches('s');
+            return Err(PolicyError {
+                line: Some(line_of(text, name.span().start)),
+                key: Some(format!("{table}[{index}].name")),
+                message: format!(
+                    "a {one} named {:?} is there already; the name {what_for}",
+                    name.get_ref().0
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// The file as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    separate_duties: Option<Spanned<bool>>,
+    #[serde(default)]
+    roles: Vec<RawRole>,
     #[serde(default)]
     rules: Vec<RawRule>,
+}
+
+/// A role as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRole {
+    name: Spanned<Name>,
+    identities: Vec<IdentityPattern>,
 }
 
 /// A rule as it is written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawRule {
-    name: Spanned<RuleName>,
-    identities: Vec<IdentityPattern>,
+    name: Spanned<Name>,
+    roles: Option<Vec<Name>>,
+    identities: Option<Vec<IdentityPattern>>,
     keys: Option<Vec<KeyPattern>>,
     operations: Vec<Operation>,
     algorithms: Option<Vec<AlgorithmPattern>>,
     partners: Option<Vec<PartnerPattern>>,
     schemes: Option<Vec<SchemeName>>,
+    not_before: Option<Instant>,
+    not_after: Option<Instant>,
+    hours: Option<Hours>,
+    days: Option<Vec<Day>>,
+    time_zone: Option<Zone>,
+    max_bytes: Option<u64>,
+    #[serde(default)]
+    digest_only: bool,
+    jwt: Option<JwtLimits>,
 }
 
-/// What logs and `explain` show of a rule.
+/// The name of a rule or role.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct RuleName(String);
+struct Name(String);
 
 /// An algorithm, or `*` for all of them.
 #[derive(Deserialize)]
@@ -113,11 +193,21 @@ enum Fault {
     Idle(&'static str),
     #[error("\"*\" is all algorithms; expected it alone, or a list of names")]
     Star,
+    #[error("nobody is named; expected roles or identities")]
+    Nobody,
+    #[error("there is no role {0:?}; expected one of the file's [[roles]]")]
+    NoSuchRole(String),
+    #[error("{0}")]
+    Window(#[from] InvalidWindow),
+    #[error("{0}")]
+    Limits(#[from] InvalidLimits),
+    #[error("it is for the operation sign, and the rule has not got that; leave it out")]
+    IdleLimits(&'static str),
 }
 
 impl RawRule {
-    fn compile(self) -> Result<Rule, Fault> {
-        not_empty("identities", &self.identities)?;
+    fn compile(self, roles: &mut [Role]) -> Result<Rule, Fault> {
+        let identities = self.all_identities(roles)?;
         not_empty("operations", &self.operations)?;
         let algorithms = self.algorithms.as_deref();
         let sometimes = |operation: &&Operation| operation.needs().key == Need::Sometimes;
@@ -149,15 +239,62 @@ impl RawRule {
         let about_partner = |one: &Operation| one.needs().partner == Need::Always;
         let sight = self.operations.iter().any(about_partner);
         let sight = sight.then_some(Operation::GetPartner);
+        let limits = self.limits()?;
+        let window = Window::new(Times {
+            not_before: self.not_before,
+            not_after: self.not_after,
+            hours: self.hours,
+            days: self.days,
+            zone: self.time_zone,
+        })?;
         Ok(Rule {
             algorithms: algorithms.map(compile_algorithms).transpose()?,
             name: Arc::from(self.name.into_inner().0),
-            identities: self.identities,
+            identities,
             keys: self.keys,
             operations: self.operations.into_iter().chain(sight).collect(),
             partners: self.partners,
             schemes: self.schemes,
+            window,
+            limits,
         })
+    }
+
+    /// Those that it names, and those of the roles that it names.
+    fn all_identities(&self, roles: &mut [Role]) -> Result<Vec<IdentityPattern>, Fault> {
+        let mut all = Vec::new();
+        if let Some(names) = &self.roles {
+            not_empty("roles", names)?;
+            for Name(name) in names {
+                let named = roles.iter_mut().find(|role| *role.name == **name);
+                let role = named.ok_or_else(|| Fault::NoSuchRole(name.clone()))?;
+                role.used = true;
+                all.extend_from_slice(&role.identities);
+            }
+        }
+        if let Some(identities) = &self.identities {
+            not_empty("identities", identities)?;
+            all.extend_from_slice(identities);
+        }
+        match all.is_empty() {
+            true => Err(Fault::Nobody),
+            false => Ok(all),
+        }
+    }
+
+    fn limits(&self) -> Result<Option<Arc<Limits>>, Fault> {
+        if !self.operations.contains(&Operation::Sign) {
+            let idle = [
+                ("max_bytes", self.max_bytes.is_some()),
+                ("digest_only", self.digest_only),
+                ("jwt", self.jwt.is_some()),
+            ];
+            if let Some((entry, _)) = idle.into_iter().find(|(_, there)| *there) {
+                return Err(Fault::IdleLimits(entry));
+            }
+        }
+        let limits = Limits::new(self.max_bytes, self.digest_only, self.jwt.clone())?;
+        Ok(limits.map(Arc::new))
     }
 
     /// A list must be there if an operation always needs it, and must not if none ever looks at it:
@@ -209,20 +346,27 @@ impl Fault {
         match self {
             Self::Empty(list) | Self::Missing { list, .. } | Self::Idle(list) => list,
             Self::Star => "algorithms",
+            Self::Nobody => "identities",
+            Self::NoSuchRole(_) => "roles",
+            Self::Window(InvalidWindow::NoDay) => "days",
+            Self::Window(InvalidWindow::Backwards) => "not_after",
+            Self::Window(InvalidWindow::IdleZone) => "time_zone",
+            Self::Limits(fault) => fault.key(),
+            Self::IdleLimits(entry) => entry,
         }
     }
 }
 
-impl TryFrom<String> for RuleName {
+impl TryFrom<String> for Name {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
         let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if (1..=MAX_RULE_NAME).contains(&text.len()) && text.bytes().all(good) {
+        if (1..=MAX_NAME).contains(&text.len()) && text.bytes().all(good) {
             Ok(Self(text))
         } else {
             Err(format!(
-                "{text:?} is not a rule name: expected 1 to {MAX_RULE_NAME} of A-Z a-z 0-9 . _ -"
+                "{text:?} is not a name of a rule or role: expected 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -"
             ))
         }
     }
@@ -301,4 +445,4 @@ fn key_path(path: &serde_path_to_error::Path) -> Option<String> {
     (!shown.is_empty()).then_some(shown)
 }
 
-const MAX_RULE_NAME: usize = 64;
+const MAX_NAME: usize = 64;

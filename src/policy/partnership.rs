@@ -16,7 +16,7 @@ use crate::{
         Asked, Denied, Explanation, Operation, Permit, Policy, Use, operation::Need,
         permit::Subject, rule::Question,
     },
-    scheme::SchemeName,
+    scheme::{SchemeName, UnixMilliseconds},
 };
 
 /// What a permit to follow a partner's scheme is about.
@@ -52,7 +52,7 @@ pub struct Sight {
 }
 
 /// A partner, or all partners whose names begin alike.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum PartnerPattern {
     /// This partner.
@@ -84,6 +84,7 @@ impl Policy {
         partner: &PartnerName,
         scheme: &SchemeName,
         operation: Operation,
+        now: UnixMilliseconds,
     ) -> Result<Permit<Partnership>, Denied> {
         let subject = || Partnership {
             partner: partner.clone(),
@@ -92,7 +93,7 @@ impl Policy {
         let question = Question {
             partner: Some(partner),
             scheme: Some(scheme),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         let makes_sense = operation.needs().scheme == Need::Always;
         let question = makes_sense.then_some(question);
@@ -110,13 +111,14 @@ impl Policy {
         identity: &Arc<Identity>,
         partner: &PartnerName,
         operation: Operation,
+        now: UnixMilliseconds,
     ) -> Result<Permit<Sight>, Denied> {
         let subject = || Sight {
             partner: partner.clone(),
         };
         let question = Question {
             partner: Some(partner),
-            ..Question::about(identity.name(), operation)
+            ..Question::about(identity.name(), operation, Some(now))
         };
         let makes_sense = operation.needs().partner == Need::Always;
         let question = makes_sense.then_some(question);
@@ -130,13 +132,14 @@ impl Policy {
         partner: Option<&PartnerName>,
         scheme: Option<&SchemeName>,
         operation: Operation,
+        at: Option<UnixMilliseconds>,
     ) -> Explanation {
         let question = Question {
             partner,
             scheme,
-            ..Question::about(identity, operation)
+            ..Question::about(identity, operation, at)
         };
-        Explanation::new(&self.rules, &question, None)
+        Explanation::new(self, &question, None)
     }
 
     /// The partners that rules name without a star, each with the name of its rule.
@@ -215,6 +218,15 @@ impl PartnerPattern {
         match self {
             Self::Exact(name) => name == partner,
             Self::Prefix(prefix) => partner.as_str().starts_with(prefix.as_str()),
+        }
+    }
+
+    /// Whether it names whatever the other names.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(name)) => self.matches(name),
+            (Self::Prefix(wider), Self::Prefix(narrower)) => narrower.starts_with(wider.as_str()),
+            (Self::Exact(_), Self::Prefix(_)) => false,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// An identity, or all SPIFFE ids below a path.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum IdentityPattern {
     /// This identity.
@@ -21,7 +21,7 @@ pub enum IdentityPattern {
 }
 
 /// A key, or all keys whose names begin alike.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum KeyPattern {
     /// This key.
@@ -55,6 +55,15 @@ impl IdentityPattern {
         match self {
             Self::Exact(name) => name == identity,
             Self::Below(prefix) => identity.as_str().starts_with(prefix.as_str()),
+        }
+    }
+
+    /// Whether it names whatever the other names.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(name)) => self.matches(name),
+            (Self::Below(wider), Self::Below(narrower)) => narrower.starts_with(wider.as_str()),
+            (Self::Exact(_), Self::Below(_)) => false,
         }
     }
 }
@@ -101,6 +110,15 @@ impl KeyPattern {
         match self {
             Self::Exact(name) => name == key,
             Self::Prefix(prefix) => key.as_str().starts_with(prefix.as_str()),
+        }
+    }
+
+    /// Whether it names whatever the other names.
+    pub fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (_, Self::Exact(name)) => self.matches(name),
+            (Self::Prefix(wider), Self::Prefix(narrower)) => narrower.starts_with(wider.as_str()),
+            (Self::Exact(_), Self::Prefix(_)) => false,
         }
     }
 }

@@ -188,6 +188,10 @@ impl<S> Permit<S> {
     pub(super) const fn subject(&self) -> &S {
         &self.subject
     }
+
+    pub(super) const fn subject_mut(&mut self) -> &mut S {
+        &mut self.subject
+    }
 }
 
 #[expect(private_bounds, reason = "what a permit is about is a closed list")]

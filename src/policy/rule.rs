@@ -10,17 +10,20 @@ use crate::{
     policy::{
         Reason,
         explain::Match,
+        limits::Limits,
         operation::{Need, Operation},
         partnership::PartnerPattern,
         pattern::{IdentityPattern, KeyPattern},
+        window::Window,
     },
-    scheme::SchemeName,
+    scheme::{SchemeName, UnixMilliseconds},
 };
 
 /// A rule; its lists are as [`super::file`] has checked them.
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) name: Arc<str>,
+    /// Its own, and those of its roles.
     pub(super) identities: Vec<IdentityPattern>,
     /// `None` if no operation of the rule always has a key, and none was listed.
     pub(super) keys: Option<Vec<KeyPattern>>,
@@ -31,6 +34,10 @@ pub(super) struct Rule {
     pub(super) partners: Option<Vec<PartnerPattern>>,
     /// `None` for all of a partner's schemes.
     pub(super) schemes: Option<Vec<SchemeName>>,
+    /// `None` if it always holds.
+    pub(super) window: Option<Window>,
+    /// `None` if whatever is signed will do.
+    pub(super) limits: Option<Arc<Limits>>,
 }
 
 /// A request, before anyone has said that it is allowed.
@@ -42,6 +49,8 @@ pub(super) struct Question<'a> {
     pub(super) algorithms: Option<AlgorithmSet>,
     pub(super) partner: Option<&'a PartnerName>,
     pub(super) scheme: Option<&'a SchemeName>,
+    /// When; `None` for a question about rules at whatever time they hold, which no permit comes of.
+    pub(super) at: Option<UnixMilliseconds>,
 }
 
 /// A set of operations, a bit each.
@@ -64,6 +73,7 @@ impl Rule {
             && self.names_key(question).holds()
             && self.names_partner(question).holds()
             && self.names_scheme(question).holds()
+            && self.holds_at(question).holds()
             && self.names_identity(question.identity)
     }
 
@@ -75,6 +85,13 @@ impl Rule {
 
     pub(super) const fn names_operation(&self, operation: Operation) -> bool {
         self.operations.contains(operation)
+    }
+
+    pub(super) fn holds_at(&self, question: &Question<'_>) -> Match {
+        match (&self.window, question.at) {
+            (None, _) | (_, None) => Match::NotAsked,
+            (Some(window), Some(now)) => Match::from(window.contains(now)),
+        }
     }
 
     pub(super) fn names_key(&self, question: &Question<'_>) -> Match {
@@ -129,7 +146,11 @@ impl Rule {
 
 impl<'a> Question<'a> {
     /// One that is about nothing yet.
-    pub(super) const fn about(identity: &'a IdentityName, operation: Operation) -> Self {
+    pub(super) const fn about(
+        identity: &'a IdentityName,
+        operation: Operation,
+        at: Option<UnixMilliseconds>,
+    ) -> Self {
         Self {
             identity,
             key: None,
@@ -137,6 +158,7 @@ impl<'a> Question<'a> {
             algorithms: None,
             partner: None,
             scheme: None,
+            at,
         }
     }
 }
@@ -154,15 +176,17 @@ pub(super) fn nearest(rules: &[Rule], question: &Question<'_>) -> Reason {
             Reason::Operation
         } else if !rule.names_scheme(question).holds() {
             Reason::Scheme
-        } else {
+        } else if !rule.names_algorithms(question).holds() {
             Reason::Algorithm
+        } else {
+            Reason::Time
         }
     };
     rules.iter().map(missing).max().unwrap_or(Reason::Identity)
 }
 
 impl OperationSet {
-    const fn contains(self, operation: Operation) -> bool {
+    pub(super) const fn contains(self, operation: Operation) -> bool {
         self.0 & (1 << operation as u16) != 0
     }
 }
@@ -182,7 +206,7 @@ impl AlgorithmSet {
         Algorithm::ALL.into_iter().collect()
     }
 
-    const fn contains_all(self, asked: Self) -> bool {
+    pub(super) const fn contains_all(self, asked: Self) -> bool {
         self.0 & asked.0 == asked.0
     }
 }

@@ -7,6 +7,8 @@ use proptest::{prelude::*, sample::select};
 use super::*;
 use crate::algorithm::{Curve, Hash};
 
+mod partners;
+
 const RS256: Algorithm = Algorithm::RsaPkcs1(Hash::Sha256);
 const ES256: Algorithm = Algorithm::Ecdsa(Curve::P256);
 const OAEP: Algorithm = Algorithm::RsaOaep256;
@@ -39,6 +41,9 @@ operations = ["encrypt", "decrypt"]
 algorithms = ["RSA-OAEP-256"]
 "#;
 
+/// No rule of the example looks at it.
+const NOW: UnixMilliseconds = UnixMilliseconds(1_800_000_000_000);
+
 fn policy() -> Policy {
     Policy::parse(EXAMPLE).unwrap()
 }
@@ -58,10 +63,25 @@ fn verdict(
     operation: Operation,
     algorithm: Algorithm,
 ) -> Result<String, Reason> {
-    policy()
-        .authorize(&who(identity), &key(label), operation, algorithm)
-        .map(|permit| permit.rule().to_owned())
-        .map_err(|denied| denied.reason())
+    let (identity, key) = (who(identity), key(label));
+    ask(&policy(), &identity, &key, operation, algorithm).map_err(|denied| denied.reason())
+}
+
+/// The rule that allows it, whatever is signed.
+fn ask(
+    policy: &Policy,
+    identity: &Arc<Identity>,
+    key: &KeyVersion,
+    operation: Operation,
+    algorithm: Algorithm,
+) -> Result<String, Denied> {
+    let permit = match operation {
+        Operation::Sign => policy
+            .authorize_sign(identity, key, algorithm, NOW)?
+            .for_message(b"any")?,
+        _ => policy.authorize(identity, key, operation, algorithm, NOW)?,
+    };
+    Ok(permit.rule().to_owned())
 }
 
 #[test]
@@ -85,7 +105,9 @@ fn what_a_rule_names_in_full_is_allowed() {
 fn a_permit_says_what_it_is_for() {
     let identity = who("spiffe://example.org/payouts");
     let permit = policy()
-        .authorize(&identity, &key("payouts/7"), Operation::Sign, ES256)
+        .authorize_sign(&identity, &key("payouts/7"), ES256, NOW)
+        .unwrap()
+        .for_message(b"")
         .unwrap();
     assert_eq!(permit.key(), &key("payouts/7"));
     assert_eq!(permit.operation(), Operation::Sign);
@@ -162,24 +184,24 @@ algorithms = ["RS256"]
 "#;
     let policy = Policy::parse(text).unwrap();
     let denied = policy
-        .authorize(&who("dns:x"), &key("k"), Operation::Verify, RS256)
+        .authorize(&who("dns:x"), &key("k"), Operation::Verify, RS256, NOW)
         .unwrap_err();
     assert_eq!(denied.reason(), Reason::Operation);
     assert_eq!(
         denied.to_string(),
-        "dns:x may not verify key=k version=1 algorithm=RS256: rules name this identity and key, but not with this operation"
+        "dns:x may not verify key=k version=1 algorithm=RS256: rules name this identity and key or partner, but not with this operation"
     );
 }
 
 #[test]
 fn seeing_a_key_takes_no_algorithm() {
     let admin = who("spiffe://example.org/admin/anna");
-    let permit = policy().authorize_get(&admin, &key("x").key).unwrap();
+    let permit = policy().authorize_get(&admin, &key("x").key, NOW).unwrap();
     assert_eq!(permit.key().as_str(), "x");
     assert_eq!(permit.rule(), "administrators");
     let payouts = who("spiffe://example.org/payouts");
     let denied = policy()
-        .authorize_get(&payouts, &key("payouts").key)
+        .authorize_get(&payouts, &key("payouts").key, NOW)
         .unwrap_err();
     assert_eq!(denied.reason(), Reason::Operation);
 }
@@ -194,7 +216,7 @@ fn a_key_to_be_made_needs_all_its_algorithms_allowed() {
     let admin = who("spiffe://example.org/admin/anna");
     let make = |algorithms: &[Algorithm]| {
         policy
-            .authorize_create(&admin, &key("new").key, algorithms)
+            .authorize_create(&admin, &key("new").key, algorithms, NOW)
             .map(|permit| permit.algorithms().to_vec())
             .map_err(|denied| denied.reason())
     };
@@ -209,14 +231,19 @@ fn what_concerns_no_key_needs_none() {
     let anyone = who("spiffe://example.org/anything");
     let stranger = who("dns:stranger.example.org");
     assert_eq!(
-        policy().authorize_random(&anyone).unwrap().rule(),
+        policy().authorize_random(&anyone, NOW).unwrap().rule(),
         "everyone"
     );
     assert_eq!(
-        policy().authorize_random(&stranger).unwrap_err().reason(),
+        policy()
+            .authorize_random(&stranger, NOW)
+            .unwrap_err()
+            .reason(),
         Reason::Identity
     );
-    let outside = policy().authorize_encrypt_outside(&anyone, OAEP).unwrap();
+    let outside = policy()
+        .authorize_encrypt_outside(&anyone, OAEP, NOW)
+        .unwrap();
     assert_eq!(outside.algorithm(), Some(OAEP));
     // Encrypting to a key of the token is a use of that key.
     assert_eq!(
@@ -234,10 +261,10 @@ fn what_concerns_no_key_needs_none() {
 #[test]
 fn listed_algorithms_hold_for_keys_from_outside() {
     let mail = who("dns:mail.example.org");
-    assert!(policy().authorize_encrypt_outside(&mail, OAEP).is_ok());
+    assert!(policy().authorize_encrypt_outside(&mail, OAEP, NOW).is_ok());
     assert_eq!(
         policy()
-            .authorize_encrypt_outside(&mail, Algorithm::Rsa15)
+            .authorize_encrypt_outside(&mail, Algorithm::Rsa15, NOW)
             .unwrap_err()
             .reason(),
         Reason::Algorithm
@@ -262,7 +289,7 @@ fn an_operation_of_another_kind_is_no_use_of_a_key() {
 fn an_explanation_shows_every_rule() {
     let identity = "spiffe://example.org/payouts".parse().unwrap();
     let jwt = "jwt-1".parse().unwrap();
-    let allowed = policy().explain(&identity, Some(&jwt), Operation::Sign, Some(RS256));
+    let allowed = policy().explain(&identity, Some(&jwt), Operation::Sign, Some(RS256), None);
     assert!(allowed.allowed);
     assert_eq!(
         allowed.to_string(),
@@ -275,17 +302,17 @@ allowed by rule payouts-service
   mail             no        no   no         no
 "
     );
-    let denied = policy().explain(&identity, Some(&jwt), Operation::Sign, Some(OAEP));
+    let denied = policy().explain(&identity, Some(&jwt), Operation::Sign, Some(OAEP), None);
     assert!(denied.to_string().starts_with(
         "denied: rules name this identity, key and operation, but not with this algorithm\n"
     ));
-    let random = policy().explain(&identity, None, Operation::GenerateRandom, None);
+    let random = policy().explain(&identity, None, Operation::GenerateRandom, None, None);
     let json = serde_json::to_value(&random).unwrap();
     assert_eq!(json["rule"], "everyone");
     assert_eq!(json["rules"][2]["key"], "not_asked");
     assert!(json.get("reason").is_none());
     // Half a question is not answered with yes.
-    let half = policy().explain(&identity, None, Operation::Sign, None);
+    let half = policy().explain(&identity, None, Operation::Sign, None, None);
     assert!(!half.allowed);
 }
 
@@ -334,16 +361,148 @@ fn every_fault_of_a_file_is_told_with_its_place() {
             "is there already",
         ),
         (
+            with("identities = [\"dns:x\"]\n", ""),
+            Some(2),
+            Some("rules[0].identities"),
+            "nobody is named",
+        ),
+        (
+            rule("roles = []\n"),
+            Some(2),
+            Some("rules[0].roles"),
+            "empty",
+        ),
+        (
+            rule("roles = [\"r\"]\n"),
+            Some(2),
+            Some("rules[0].roles"),
+            "no role \"r\"",
+        ),
+        (
+            rule("[[roles]]\nname = \"r\"\nidentities = []\n"),
+            Some(8),
+            Some("roles[0].identities"),
+            "empty",
+        ),
+        (
+            rule(
+                "[[roles]]\nname = \"r\"\nidentities = [\"dns:y\"]\n[[roles]]\nname = \"r\"\nidentities = [\"dns:y\"]\n",
+            ),
+            Some(11),
+            Some("roles[1].name"),
+            "a role named \"r\"",
+        ),
+        (
+            rule("hours = \"8-18\"\n"),
+            Some(7),
+            Some("rules[0].hours"),
+            "08:00-18:00",
+        ),
+        (
+            rule("days = [\"monday\"]\n"),
+            Some(7),
+            Some("rules[0].days[0]"),
+            "unknown variant",
+        ),
+        (rule("days = []\n"), Some(2), Some("rules[0].days"), "empty"),
+        (
+            rule("time_zone = \"Z\"\n"),
+            Some(2),
+            Some("rules[0].time_zone"),
+            "hours and days",
+        ),
+        (
+            rule("days = [\"mon\"]\ntime_zone = \"Asia/Jakarta\"\n"),
+            Some(8),
+            Some("rules[0].time_zone"),
+            "+07:00",
+        ),
+        (
+            rule("not_before = \"2026-01-01\"\n"),
+            Some(7),
+            Some("rules[0].not_before"),
+            "RFC 3339",
+        ),
+        (
+            rule("not_before = \"2026-01-01T00:00:00Z\"\nnot_after = \"2025-01-01T00:00:00Z\"\n"),
+            Some(2),
+            Some("rules[0].not_after"),
+            "never hold",
+        ),
+        (
+            rule("max_bytes = 0\n"),
+            Some(2),
+            Some("rules[0].max_bytes"),
+            "at least 1",
+        ),
+        (
+            rule("max_bytes = -1\n"),
+            Some(7),
+            Some("rules[0].max_bytes"),
+            "",
+        ),
+        (
+            rule("max_bytes = 1\n").replace("\"sign\"", "\"verify\""),
+            Some(2),
+            Some("rules[0].max_bytes"),
+            "operation sign",
+        ),
+        (
+            rule("digest_only = true\nmax_bytes = 1\n"),
+            Some(2),
+            Some("rules[0].digest_only"),
+            "neither size nor claims",
+        ),
+        (
+            rule("jwt.forbid = [\"exp\"]\njwt.max_lifetime_seconds = 9\n"),
+            Some(2),
+            Some("rules[0].jwt.forbid"),
+            "required and forbidden",
+        ),
+        (
+            rule("jwt.require.iss = []\n"),
+            Some(2),
+            Some("rules[0].jwt.require"),
+            "empty",
+        ),
+        (
+            rule("jwt.require.iss = [\"*\", \"a\"]\n"),
+            Some(2),
+            Some("rules[0].jwt.require"),
+            "alone",
+        ),
+        (
+            rule("jwt.max_lifetime_seconds = 0\n"),
+            Some(2),
+            Some("rules[0].jwt.max_lifetime_seconds"),
+            "at least 1",
+        ),
+        (
+            rule("jwt.claims = []\n"),
+            Some(7),
+            Some("rules[0].jwt.claims"),
+            "unknown field",
+        ),
+        (
+            format!(
+                "separate_duties = true\n{}",
+                rule("").replace("\"sign\"", "\"sign\", \"create\"")
+            ),
+            Some(1),
+            Some("separate_duties"),
+            "dns:x holds duties that are kept apart: use of keys by a, and key administration by a",
+        ),
+        (
             with("\"a\"", "\"\""),
             Some(2),
             Some("rules[0].name"),
-            "rule name",
+            "name of a rule",
         ),
         (
             with("\"a\"", "\"a b\""),
             Some(2),
             Some("rules[0].name"),
-            "rule name",
+            "name of a rule",
         ),
         (
             with("name = \"a\"\n", ""),
@@ -668,14 +827,14 @@ fn verdicts_are_those_of_a_second_reading() {
                         let (operation, algorithm) =
                             (operation.parse().unwrap(), algorithm.parse().unwrap());
                         let version = key(label);
-                        let got = policy.authorize(identity, &version, operation, algorithm);
-                        let rule = got.ok().map(|permit| permit.rule().to_owned());
+                        let rule = ask(&policy, identity, &version, operation, algorithm).ok();
                         prop_assert_eq!(&rule, &expected);
                         let explained = policy.explain(
                             identity.name(),
                             Some(&version.key),
                             operation,
                             Some(algorithm),
+                            None,
                         );
                         prop_assert_eq!(explained.rule, expected);
                     }

@@ -43,9 +43,9 @@ pub enum KeyUse {
     Sign,
     /// The platform's, or a secret in common: verifies them.
     Verify,
-    /// Ours: opens what was encrypted to us.
+    /// Ours: opens what was encrypted to us. With `RSA1_5-PRIVATE` the platform's, and public.
     Decrypt,
-    /// The platform's: encrypts to it.
+    /// The platform's: encrypts to it. With `RSA1_5-PRIVATE` ours, and private.
     Encrypt,
 }
 
@@ -140,6 +140,12 @@ impl KeyRole {
             return Err(name.refuse(
                 "WRONG_KEY",
                 format!("{algorithm} is not for {:?}", wrong.name()),
+            ));
+        }
+        if algorithm == Algorithm::Rsa15Private && uses.len() != 1 {
+            return Err(name.refuse(
+                "WRONG_KEY",
+                "RSA1_5-PRIVATE is either for \"encrypt\", with a private key of ours, or for \"decrypt\", with a public key of theirs",
             ));
         }
         let secret = algorithm.purpose() == Purpose::Mac || algorithm == Algorithm::Dir;

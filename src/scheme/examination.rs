@@ -6,13 +6,14 @@ use std::{borrow::Cow, collections::BTreeMap};
 use crate::{
     algorithm::Algorithm,
     scheme::{
-        expression::{self, Expression, Step, Text},
+        expression::{self, Expression},
         fault::{EvaluationError, Fault},
         fields,
         message::{Bindings, Message},
         opening::Sealed,
         sign::check_body,
         source::{Context, Given, Made},
+        text::{Step, Text},
         time::UnixMilliseconds,
         verdict::{Outcome, Protections, Verdict},
         verify::{Signature, Verify},

@@ -8,9 +8,10 @@ use crate::{
         covered::SourcesOf,
         declared::{Declared, Here},
         document::{Fields, Item, SchemeError},
-        expression::{Expression, Step, Text},
+        expression::Expression,
         fault::{EvaluationError, Fault},
         source::{Context, Source},
+        text::{Step, Text},
         time::UnixMilliseconds,
     },
 };

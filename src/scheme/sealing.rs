@@ -1,13 +1,14 @@
 //! What has to be encrypted before a message is sent: the `[sign.encrypt]` of a scheme.
 //!
 //! The engine says what goes into which JWE, and who called it has that made: with the partner's public
-//! key, which needs nothing but [`Sealing::to`], or by a key in the token. Which of the two it is,
-//! the role's algorithm says.
+//! key, which needs nothing but [`Sealing::to`], or with our private key in the token, which proves the origin of
+//! the content key and keeps nothing secret ([`Sealing::proving_origin`]). Which of the two it is, the role's
+//! algorithm says.
 
 use crate::{
     algorithm::{Algorithm, ContentEncryption},
-    jose::jwe::{EncryptError, PublicRecipient, encrypt_to_public},
-    key::PublicKey,
+    jose::jwe::{EncryptError, OriginDraft, PublicRecipient, encrypt_to_public},
+    key::{CONTENT_KEY_LENGTHS, PublicKey},
     scheme::{
         declared::{Declared, Here, KeyUse},
         document::{Item, SchemeError},
@@ -72,6 +73,25 @@ impl Sealing {
             self.compress,
         )
     }
+
+    /// Whether the content key is made with our private key, and the JWE by [`Sealing::proving_origin`].
+    pub const fn proves_origin(&self) -> bool {
+        matches!(self.algorithm, Algorithm::Rsa15Private)
+    }
+
+    /// The JWE without what the token has to make of its content key.
+    ///
+    /// # Errors
+    ///
+    /// [`EncryptError`] if the header is refused.
+    pub fn proving_origin(&self) -> Result<OriginDraft, EncryptError> {
+        OriginDraft::new(
+            self.content_encryption,
+            &self.plaintext,
+            &self.header,
+            self.compress,
+        )
+    }
 }
 
 impl Encrypt {
@@ -84,10 +104,20 @@ impl Encrypt {
         let key = entries.take("key")?;
         let role = declared.role(&key, KeyUse::Encrypt)?;
         let enc = entries.take("enc")?;
-        let content_encryption = enc
+        let content_encryption: ContentEncryption = enc
             .text()?
             .parse()
             .map_err(|error| enc.refuse("WRONG_VALUE", error))?;
+        if role.algorithm == Algorithm::Rsa15Private
+            && !CONTENT_KEY_LENGTHS.contains(&content_encryption.key_len())
+        {
+            let message = format!(
+                "{content_encryption} has a content key of {} bytes; {} takes 16 to 32, such as that of A256GCM",
+                content_encryption.key_len(),
+                role.algorithm
+            );
+            return Err(enc.refuse("WRONG_VALUE", message));
+        }
         let compress = entries.maybe("zip");
         let compress = compress.map_or(Ok(false), |item| item.boolean())?;
         let expression = |item: &Item<'_>| Expression::parse(item, &declared.at(here));

@@ -2,7 +2,10 @@
 //! keys of nobody.
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_192_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use rsa::{RsaPrivateKey, pkcs8::DecodePrivateKey, pkcs8::EncodePublicKey, traits::PublicKeyParts};
+use rsa::{
+    Pkcs1v15Sign, RsaPrivateKey, pkcs8::DecodePrivateKey, pkcs8::EncodePublicKey,
+    traits::PublicKeyParts,
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -13,6 +16,7 @@ use crate::{
         declared::KeyRole,
         oaep::{OaepHash, OaepHashes},
         opening::{Sealed, SealedContent},
+        sealing::Sealing,
     },
 };
 
@@ -40,9 +44,31 @@ impl TestKey {
         PublicKey::from_spki(spki.as_bytes()).ok()
     }
 
+    /// Makes the JWE that a token would make the content key of.
+    pub(super) fn prove_origin(&self, sealing: &Sealing) -> Result<String, String> {
+        let Self::Private(key) = self else {
+            return Err("the key of the vector is no private key".to_owned());
+        };
+        let draft = sealing
+            .proving_origin()
+            .map_err(|error| error.to_string())?;
+        let padding = Pkcs1v15Sign::new_unprefixed();
+        let proof = key.sign(padding, draft.content_key());
+        let proof = proof.map_err(|error| error.to_string())?;
+        draft.finish(&proof).map_err(|error| error.to_string())
+    }
+
     /// Opens what a token would open.
     pub(super) fn open(&self, role: &KeyRole, sealed: &Sealed) -> Result<Vec<u8>, String> {
         match (&sealed.content, self) {
+            (SealedContent::Jwe(jwe), Self::Private(key))
+                if sealed.algorithm == Algorithm::Rsa15Private =>
+            {
+                let public = key.to_public_key().to_public_key_der();
+                let public = public.map_err(|error| error.to_string())?;
+                let public = PublicKey::from_spki(public.as_bytes());
+                recover(&public.map_err(|error| error.to_string())?, jwe)
+            }
             (SealedContent::Jwe(jwe), Self::Private(key)) => open_jwe(key, sealed.algorithm, jwe),
             (SealedContent::RsaOaep { hashes, ciphertext }, Self::Private(key)) => key
                 .decrypt(hashes.padding(), ciphertext)
@@ -72,6 +98,14 @@ impl TestKey {
             _ => Err("the key of the vector can't open that".to_owned()),
         }
     }
+}
+
+/// Opens what the private half of a key proves the origin of.
+pub(super) fn recover(key: &PublicKey, jwe: &[u8]) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(jwe).map_err(|error| error.to_string())?;
+    let jwe = Jwe::parse(text).map_err(|error| error.to_string())?;
+    let opened = jwe.recovered_with(key).map_err(|error| error.to_string())?;
+    Ok(opened.plaintext.to_vec())
 }
 
 fn open_jwe(key: &RsaPrivateKey, algorithm: Algorithm, jwe: &[u8]) -> Result<Vec<u8>, String> {

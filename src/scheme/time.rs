@@ -8,6 +8,18 @@ use crate::scheme::document::{Item, SchemeError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct UnixMilliseconds(pub u64);
 
+impl UnixMilliseconds {
+    /// Reads RFC 3339, to the millisecond.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        TimeFormat::Rfc3339.read(text.as_bytes(), Offset::UTC)
+    }
+
+    /// As RFC 3339 in UTC, to the second.
+    pub fn to_rfc3339(self) -> String {
+        TimeFormat::Rfc3339.write(self, Offset::UTC)
+    }
+}
+
 /// A way of writing a point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeFormat {

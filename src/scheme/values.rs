@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crate::scheme::{
     declared::{Declared, Here, own_name},
     document::{Item, SchemeError},
-    expression::{Expression, Step},
+    expression::Expression,
     fault::{EvaluationError, Fault},
     message::{Bindings, Message},
     source::Given,
+    text::Step,
     time::{Offset, TimeFormat, UnixMilliseconds, time_format, time_offset},
 };
 

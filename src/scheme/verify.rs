@@ -242,6 +242,12 @@ impl Verify {
         self.open.is_some()
     }
 
+    /// Whether the answer is for the application to make, as that to who asks for an access token is.
+    pub(super) fn asks_for_token(&self) -> bool {
+        let answer = self.acknowledgement.as_ref();
+        self.acts.contains(&Act::VerifyCallback) && answer.is_some_and(|answer| answer.body_by_host)
+    }
+
     pub(super) fn protections(&self) -> Protections {
         Protections {
             signed: self.signature.is_some(),

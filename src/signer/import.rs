@@ -61,10 +61,12 @@ impl Signer {
             return Err(InvalidUsage::NoAlgorithm.into());
         }
         let name = key.name;
-        let verdict = self
-            .policy
-            .load()
-            .authorize_import(&call.identity, &name, &key.algorithms);
+        let verdict = self.policy.load().authorize_import(
+            &call.identity,
+            &name,
+            &key.algorithms,
+            self.clock.now(),
+        );
         let permit = self.authorized(verdict)?;
         let usage = Usage::new(
             key.key_type,
@@ -111,10 +113,10 @@ impl Signer {
         let _permit = self.may_import(call, name)?;
         let found = self.find(name)?;
         let algorithms = found.key.usage.algorithms();
-        let verdict = self
-            .policy
-            .load()
-            .authorize_import(&call.identity, name, algorithms);
+        let verdict =
+            self.policy
+                .load()
+                .authorize_import(&call.identity, name, algorithms, self.clock.now());
         let permit = self.authorized(verdict)?;
         let _reserved = self
             .reserve(name)
@@ -172,7 +174,8 @@ impl Signer {
     /// Leave to import a key of this name with at least one algorithm.
     fn may_import(&self, call: &Call, name: &KeyName) -> Result<Permit<Creation>, Error> {
         let policy = self.policy.load();
-        let ask = |algorithm| policy.authorize_import(&call.identity, name, &[algorithm]);
+        let now = self.clock.now();
+        let ask = |algorithm| policy.authorize_import(&call.identity, name, &[algorithm], now);
         let verdict = Algorithm::ALL
             .into_iter()
             .find_map(|algorithm| ask(algorithm).ok())

@@ -55,10 +55,12 @@ impl Signer {
         if algorithms.is_empty() {
             return Err(InvalidUsage::NoAlgorithm.into());
         }
-        let verdict = self
-            .policy
-            .load()
-            .authorize_create(&call.identity, &name, &algorithms);
+        let verdict = self.policy.load().authorize_create(
+            &call.identity,
+            &name,
+            &algorithms,
+            self.clock.now(),
+        );
         let permit = self.authorized(verdict)?;
         let usage = Usage::new(
             key_type,
@@ -149,18 +151,22 @@ impl Signer {
     ///
     /// [`Error`].
     pub fn key(&self, call: &Call, name: &KeyName) -> Result<KeyView, Error> {
-        let _permit = self.authorized(self.policy.load().authorize_get(&call.identity, name))?;
+        let verdict = self
+            .policy
+            .load()
+            .authorize_get(&call.identity, name, self.clock.now());
+        let _permit = self.authorized(verdict)?;
         self.known_view(name)
     }
 
     /// The keys that the caller may see, by name.
     pub fn keys(&self, call: &Call) -> Vec<KeyView> {
-        let policy = self.policy.load();
+        let (policy, now) = (self.policy.load(), self.clock.now());
         let mut keys: Vec<_> = self
             .tokens
             .iter()
             .flat_map(|token| token.keys().iter().cloned().collect::<Vec<_>>())
-            .filter(|key| policy.authorize_get(&call.identity, &key.name).is_ok())
+            .filter(|key| policy.authorize_get(&call.identity, &key.name, now).is_ok())
             .collect();
         keys.sort_by(|a, b| a.name.cmp(&b.name));
         // A name that two tokens have can't be used, so it is not shown as if it could.
@@ -184,7 +190,8 @@ impl Signer {
         token: Option<&KeyName>,
         length: u32,
     ) -> Result<Vec<u8>, Error> {
-        let permit = self.authorized(self.policy.load().authorize_random(&call.identity))?;
+        let now = self.clock.now();
+        let permit = self.authorized(self.policy.load().authorize_random(&call.identity, now))?;
         Ok(self
             .token(token)?
             .random(permit, length, call.deadline)

@@ -130,11 +130,13 @@ impl Signer {
         };
         let _turn = self.lives.reading.lock().await;
         let known = self.lives.known.load_full();
+        // At the start the tokens are listed anyway.
+        let is_first = known.is_none();
         let since = known.map_or(Revision::default(), |known| known.revision);
         let changes = store.lifecycle().snapshot_since(since).await?;
         let changed: Vec<_> = changes.keys.iter().map(|(name, _)| name.clone()).collect();
         self.lives.apply(changes);
-        if since > Revision::default() {
+        if !is_first {
             self.list_changed(&changed).await;
         }
         Ok(())

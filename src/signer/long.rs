@@ -11,7 +11,7 @@ use crate::{
     algorithm::{Algorithm, Hash},
     key::KeyVersion,
     pkcs11::{MacStream, Token},
-    policy::{Operation, Permit},
+    policy::{Permit, StreamLimit},
 };
 
 /// A long message that is being signed.
@@ -21,6 +21,7 @@ pub struct LongSignature {
     algorithm: Algorithm,
     form: SignatureForm,
     length: u64,
+    limit: StreamLimit,
 }
 
 enum LongKind {
@@ -55,9 +56,13 @@ impl Signer {
         algorithm: Algorithm,
         form: SignatureForm,
     ) -> Result<LongSignature, Error> {
-        let (found, permit) = self.permit(call, key, Operation::Sign, algorithm)?;
+        let (found, permit) = self.permit_to_sign(call, key, algorithm)?;
         check_form(algorithm, form)?;
         let version = permit.key().clone();
+        let (permit, limit) = match permit.for_stream() {
+            Ok((permit, limit)) => (self.authorized(Ok(permit))?, limit),
+            Err(denied) => return Err(self.denied(denied)),
+        };
         let kind = match (algorithm, algorithm.prehash()) {
             (_, Some(hash)) => LongKind::Hashed(Box::new(Hashed {
                 hasher: Hasher::new(hash),
@@ -75,6 +80,7 @@ impl Signer {
             algorithm,
             form,
             length: 0,
+            limit,
         })
     }
 }
@@ -87,6 +93,7 @@ impl LongSignature {
     /// [`Error`]; nothing is signed then.
     pub async fn update(&mut self, chunk: Bytes) -> Result<(), Error> {
         self.length += chunk.len() as u64;
+        self.limit.check(self.length)?;
         match &mut self.kind {
             LongKind::Hashed(hashed) => hashed.hasher.update(&chunk),
             LongKind::Mac(mac) => mac.update(chunk).await?,

@@ -105,9 +105,10 @@ impl Signer {
         call: &Call,
         request: JwsRequest,
     ) -> Result<(String, KeyVersion), Error> {
-        let (found, permit) =
-            self.permit(call, &request.key, Operation::Sign, request.algorithm)?;
+        let (found, permit) = self.permit_to_sign(call, &request.key, request.algorithm)?;
         let version = permit.key().clone();
+        let permit =
+            self.authorized(permit.for_jws(&request.payload, !request.unencoded_payload))?;
         let draft = Draft::new(JwsParameters {
             algorithm: request.algorithm,
             key_id: found
@@ -158,6 +159,7 @@ impl Signer {
                     &facts.version,
                     Operation::Verify,
                     algorithm,
+                    self.clock.now(),
                 );
                 let permit = self.authorized(verdict)?;
                 let right = verified(
@@ -206,11 +208,11 @@ impl Signer {
         let (algorithm, content_encryption, compress) =
             (*algorithm, *content_encryption, *compress);
         let outside = |recipient: PublicRecipient| {
-            let permit = self.authorized(
-                self.policy
-                    .load()
-                    .authorize_encrypt_outside(&call.identity, algorithm),
-            )?;
+            let permit = self.authorized(self.policy.load().authorize_encrypt_outside(
+                &call.identity,
+                algorithm,
+                self.clock.now(),
+            ))?;
             // Consumed: the encryption that it permits is this one.
             drop(permit);
             let jwe = encrypt_to_public(
@@ -328,6 +330,7 @@ impl Signer {
                 &facts.version,
                 Operation::Decrypt,
                 algorithm,
+                self.clock.now(),
             );
             let permit = self.authorized(verdict)?;
             let outcome = match open(&found.token, permit, opening.step(), call).await {
@@ -360,7 +363,7 @@ impl Signer {
         wanted: &Selector,
         operation: Operation,
     ) -> Result<Found, Error> {
-        let policy = self.policy.load();
+        let (policy, now) = (self.policy.load(), self.clock.now());
         let found = self.find(&wanted.key);
         let candidates = match &found {
             Ok(found) => found.key.usage.algorithms().to_vec(),
@@ -373,7 +376,7 @@ impl Signer {
         };
         let mut refusal = None;
         for algorithm in candidates {
-            match policy.authorize(&call.identity, &version, operation, algorithm) {
+            match policy.authorize(&call.identity, &version, operation, algorithm, now) {
                 Ok(_permit) => {
                     let found = found?;
                     if wanted.version.is_some() && found.key.version(&version).is_none() {

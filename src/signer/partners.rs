@@ -54,9 +54,10 @@ impl Signer {
         act: Act,
         operation: Operation,
     ) -> Result<(Arc<Partner>, Permit<Partnership>), Error> {
-        let policy = self.policy.load();
+        let (policy, now) = (self.policy.load(), self.clock.now());
         // First whether any scheme would do: what the partner has is told to nobody else.
-        let _sight = self.authorized(policy.authorize_sight(&call.identity, name, operation))?;
+        let _sight =
+            self.authorized(policy.authorize_sight(&call.identity, name, operation, now))?;
         let partners = self.partners.load();
         let partner = partners
             .partner(name)
@@ -65,8 +66,13 @@ impl Signer {
             Some(scheme) => scheme,
             None => partner.choose(None, act)?.name(),
         };
-        let permit =
-            self.authorized(policy.authorize_partner(&call.identity, name, scheme, operation))?;
+        let permit = self.authorized(policy.authorize_partner(
+            &call.identity,
+            name,
+            scheme,
+            operation,
+            now,
+        ))?;
         partner.choose(Some(scheme), act)?;
         Ok((Arc::clone(partner), permit))
     }
@@ -78,7 +84,8 @@ impl Signer {
     /// [`Error::Denied`]; then [`Error::NoSuchPartner`].
     pub fn partner(&self, call: &Call, name: &PartnerName) -> Result<Arc<Partner>, Error> {
         let policy = self.policy.load();
-        let sight = policy.authorize_sight(&call.identity, name, Operation::GetPartner);
+        let (seeing, now) = (Operation::GetPartner, self.clock.now());
+        let sight = policy.authorize_sight(&call.identity, name, seeing, now);
         let sight = self.authorized(sight)?;
         let partners = self.partners.load();
         let partner = partners.partner(sight.partner());
@@ -90,10 +97,11 @@ impl Signer {
     /// The partners that a caller may do anything with, by name.
     pub fn visible_partners(&self, call: &Call) -> Vec<Arc<Partner>> {
         let (policy, partners) = (self.policy.load(), self.partners.load());
+        let now = self.clock.now();
         let visible = |partner: &&Arc<Partner>| {
             let sight = Operation::GetPartner;
             policy
-                .authorize_sight(&call.identity, partner.name(), sight)
+                .authorize_sight(&call.identity, partner.name(), sight, now)
                 .is_ok()
         };
         partners.iter().filter(visible).cloned().collect()

@@ -126,10 +126,10 @@ fn a_good_log_is_found_good() {
     let log = Log::new();
     assert!(log.segments().len() > 3);
     let said = good(&log.run(&["verify", "--against", log.old.to_str().unwrap()]));
-    // A start, 350 records, the checkpoint's record, the end.
-    assert!(said.starts_with("good: 353 records, 0 to 352\n"), "{said}");
+    // A start, 350 records, the end; a closed log takes no record of its checkpoint.
+    assert!(said.starts_with("good: 352 records, 0 to 351\n"), "{said}");
     assert!(
-        said.contains("a signed checkpoint vouches for the first 353\n"),
+        said.contains("a signed checkpoint vouches for the first 352\n"),
         "{said}"
     );
     assert!(!said.contains("note:"), "{said}");
@@ -137,7 +137,7 @@ fn a_good_log_is_found_good() {
     let said = good(&log.run(&["verify", "--json"]));
     let report: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(report["good"], true);
-    assert_eq!(report["covered"], 353);
+    assert_eq!(report["covered"], 352);
     assert_eq!(report["kinds"]["started"], 1);
 }
 
@@ -180,7 +180,7 @@ fn an_end_that_was_cut_off_is_told() {
     let output = log.run(&["verify"]);
     let (said, _) = texts(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("a checkpoint covers 353 records"), "{said}");
+    assert!(said.contains("a checkpoint covers 352 records"), "{said}");
     let output = log.run(&["verify", "--without-key"]);
     assert_eq!(output.status.code(), Some(1));
     fs::remove_file(log.directory.path().join("checkpoint")).unwrap();
@@ -210,7 +210,7 @@ fn a_record_is_proven_to_who_has_the_key_alone() {
     let said = good(&check(&record));
     assert_eq!(
         said,
-        format!("good: this is record 300 of the 353 records of {ORIGIN}\n")
+        format!("good: this is record 300 of the 352 records of {ORIGIN}\n")
     );
     let text = fs::read_to_string(&record).unwrap();
     assert!(text.contains(r#""sequence":300,"#), "{text}");
@@ -218,9 +218,9 @@ fn a_record_is_proven_to_who_has_the_key_alone() {
     let output = check(&record);
     assert_eq!(output.status.code(), Some(1));
     assert!(texts(&output).1.contains("the record is not in the log"));
-    let output = log.run(&["prove", "353"]);
+    let output = log.run(&["prove", "352"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(texts(&output).1.contains("record 353 is not covered"));
+    assert!(texts(&output).1.contains("record 352 is not covered"));
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn a_log_is_proven_to_have_only_grown() {
     let said = good(&log.run(&["consistency", "--old", log.old.to_str().unwrap()]));
     assert_eq!(
         said,
-        "good: the log of 353 records begins with the 101 of the older checkpoint\n"
+        "good: the log of 352 records begins with the 101 of the older checkpoint\n"
     );
     // The older checkpoint in place of the newer one, as in a log that was rolled back.
     let newer = log.directory.path().join("newer");

@@ -45,7 +45,7 @@ fn the_same_for_programs() {
     assert_eq!(token["ready"], true);
     assert_eq!(token["pin_count_low"], false);
     let algorithms = token["algorithms"].as_array().unwrap();
-    assert_eq!(algorithms.len(), 22);
+    assert_eq!(algorithms.len(), 23);
     let es256 = algorithms.iter().find(|one| one["algorithm"] == "ES256");
     assert_eq!(es256.unwrap()["key_types"][0], "ec-p256");
     let keys = token["keys"].as_array().unwrap();

@@ -50,8 +50,26 @@ fn the_calls_on_the_screen_do_what_they_say() {
         ["Verified OK", "{\"sub\":\"me\"}", "for your eyes only"],
         "{said}{told}"
     );
-    assert_eq!(lines[3].len(), 32, "{said}");
-    assert_eq!(lines.len(), 4, "{said}");
+    // The sample partners: a request is signed, its string is shown, and a webhook is found authentic.
+    assert_eq!(
+        lines[3], "POST /collection/v1/orders HTTP/1.1",
+        "{said}{told}"
+    );
+    assert!(
+        said.contains("\r\nX-Merch-Id: 18200001\r\nAuthorization: %7B"),
+        "{said}"
+    );
+    assert!(
+        said.contains("constant.merchant_id\t\"18200001\"\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("keys/github-secret/versions/1"),
+        "{said}{told}"
+    );
+    assert!(told.contains("valid: schemes/github"), "{told}");
+    let random = lines.last().unwrap().strip_prefix("Hello, World!");
+    assert_eq!(random.map(str::len), Some(32), "{said}");
     // The last call is the refused one.
     assert_eq!(pasted.status.code(), Some(3), "{told}");
     assert!(
@@ -195,7 +213,12 @@ fn what_it_writes_is_an_ordinary_configuration() {
         .unwrap();
     let (said, told) = texts(&output);
     assert!(output.status.success(), "{said}{told}");
-    assert!(said.ends_with("\nall is well\n"), "{said}");
+    // The secret of the sample webhooks is still to be put in.
+    assert!(
+        said.contains("\"github-secret\" in the role \"platform\""),
+        "{said}"
+    );
+    assert!(said.ends_with("\n0 errors, 1 warning\n"), "{said}");
 }
 
 /// SoftHSM rewrites its token file at every log-in; a worker that is killed then leaves an empty one.

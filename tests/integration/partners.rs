@@ -10,6 +10,7 @@ use chancery::{
     partner::{Partners, RoleKey},
 };
 
+mod public_keys;
 mod served;
 
 #[test]
@@ -18,7 +19,14 @@ fn the_shipped_partners_load() {
     let names: Vec<_> = partners.iter().map(|one| one.name().to_string()).collect();
     assert_eq!(
         names,
-        ["ayolinx", "oneaccess", "paykka", "paywizard", "upay"]
+        [
+            "ayolinx",
+            "oneaccess",
+            "paykka",
+            "paywizard",
+            "upay",
+            "upay-private"
+        ]
     );
     assert!(partners.schemes().count() >= 29);
 }
@@ -59,12 +67,12 @@ fn every_fault_is_told_with_its_line_key_and_reason() {
 #[test]
 fn a_partner_or_scheme_whose_name_is_taken_is_refused() {
     let temporary = tempfile::tempdir().unwrap();
-    let example = root().join("config/partners/upay.toml");
+    let example = root().join("config/partners/paywizard.toml");
     for name in ["a.toml", "b.toml"] {
         fs::copy(&example, temporary.path().join(name)).unwrap();
     }
     let error = load(temporary.path()).unwrap_err().to_string();
-    let expected = "b.toml:4: partner.name: PARTNER_TWICE: there is another partner named upay; expected another name";
+    let expected = "b.toml:4: partner.name: PARTNER_TWICE: there is another partner named paywizard; expected another name";
     assert!(error.ends_with(expected), "{error}");
 
     let schemes = tempfile::tempdir().unwrap();

@@ -121,6 +121,7 @@ async fn the_daemon_answers_what_the_table_says() {
                         (needs.key != Need::Never).then_some(&name),
                         operation,
                         (needs.algorithm != Need::Never).then_some(algorithm),
+                        None,
                     );
                     let Some(code) = ask(&client, operation, key, algorithm).await else {
                         continue;
@@ -391,7 +392,7 @@ fn table(policy: &Policy) -> String {
                 let shown = key.as_ref().map_or("-", KeyName::as_str);
                 let allowed = |algorithm| {
                     policy
-                        .explain(&identity, key.as_ref(), operation, algorithm)
+                        .explain(&identity, key.as_ref(), operation, algorithm, None)
                         .rule
                 };
                 let cells: Vec<String> = match needs.algorithm {

@@ -560,6 +560,12 @@ def test_environment_by_directory_of_dev(tmp_path, monkeypatch):
     assert given == Settings("127.0.0.1:7", directory / "ca.pem", Path("/c.pem"), directory / "k=.pem")
     monkeypatch.chdir(tmp_path)
     assert Settings.from_environment({}).ca == Path(".chancery-dev/ca.pem")
+    # As `chanceryd dev` writes it, for a shell too.
+    (directory / "client.env").write_text(
+        "# Written by\nexport CHANCERY_ADDR=https://[::1]:7\nexport CHANCERY_CA='/a b/it'\\''s.pem'\n"
+        "export CHANCERY_CERT=/c.pem\nexport CHANCERY_KEY=/k.pem\n"
+    )
+    assert Settings.from_environment({}) == Settings("https://[::1]:7", Path("/a b/it's.pem"), Path("/c.pem"), Path("/k.pem"))
     (directory / "client.env").write_text("CHANCERY_ADDR\n")
     with pytest.raises(ConfigurationError, match="client.env:1: expected NAME=VALUE"):
         Settings.from_environment({})

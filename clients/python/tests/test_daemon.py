@@ -607,3 +607,19 @@ def test_a_key_for_signing_does_not_decrypt(client, key):
     with pytest.raises(ChanceryError) as caught:
         client.decrypt_jwe(signer, made.jwe)
     refused(caught)
+
+
+@pytest.mark.parametrize("algorithm, digest", [("HS256", "sha256"), ("HS384", "sha384"), ("HS512", "sha512")])
+def test_a_secret_of_ours_makes_the_macs_of_hashlib(client, algorithm, digest):
+    name = f"py-brought-in-{algorithm.lower()}-{RUN}"
+    secrets = [b"shorter than the hash", b"s" * 200]
+    assert client.import_secret(name, secrets[0], algorithm=algorithm).algorithms == (Algorithm(algorithm),)
+    first = client.sign(name, algorithm, message=MESSAGE).signature
+    assert first == hmac.new(secrets[0], MESSAGE, digest).digest()
+    assert client.import_secret_version(name, secrets[1]).primary_version.endswith("/versions/2")
+    assert client.sign(name, algorithm, message=MESSAGE).signature == hmac.new(secrets[1], MESSAGE, digest).digest()
+    assert client.verify(f"{name}/1", algorithm, first, message=MESSAGE)
+    with pytest.raises(AlreadyExists):
+        client.import_secret(name, secrets[0], algorithm=algorithm)
+    with pytest.raises(ValueError, match="expected HS256"):
+        client.import_secret(name, secrets[0], algorithm="RS256")

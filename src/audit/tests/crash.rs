@@ -29,11 +29,11 @@ fn writes_until_it_is_killed() {
     let (audit, mut keeper) = match opened {
         Ok(opened) => opened,
         Err(error) => {
-            println!("\nrefused {error}");
+            say(&format!("\nrefused {error}\n"));
             return;
         }
     };
-    println!("\nopened");
+    say("\nopened\n");
     thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|writer| {
@@ -46,12 +46,10 @@ fn writes_until_it_is_killed() {
                         };
                         let sequence = ticket.sequence();
                         if let Err(error) = wait(audit.signed(ticket, b"x")) {
-                            println!("failed {error}");
+                            say(&format!("failed {error}\n"));
                             return;
                         }
-                        // One write, so that a line is whole or not there.
-                        let line = format!("signed {sequence} {key}\n");
-                        std::io::stdout().write_all(line.as_bytes()).unwrap();
+                        say(&format!("signed {sequence} {key}\n"));
                     }
                 })
             })
@@ -60,12 +58,17 @@ fn writes_until_it_is_killed() {
             if let Ok(Some(draft)) = keeper.draft() {
                 let signature = signer().sign(&draft.body());
                 if keeper.publish(&draft, &vkey(), signature.as_ref()).is_ok() {
-                    println!("checkpoint {}", draft.checkpoint().size);
+                    say(&format!("checkpoint {}\n", draft.checkpoint().size));
                 }
             }
             thread::sleep(Duration::from_millis(3));
         }
     });
+}
+
+/// One write, so that a line is whole or not there.
+fn say(text: &str) {
+    std::io::stdout().write_all(text.as_bytes()).unwrap();
 }
 
 /// The command that runs the process, behind some other command if there is one.

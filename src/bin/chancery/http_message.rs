@@ -1,10 +1,14 @@
-//! HTTP messages in files: as they travel in HTTP/1.1, the body to its last byte.
+//! HTTP messages in files: as they travel in HTTP/1.1, the body to its last byte; or as JSON, or a curl command.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use chancery::proto::v1::{HttpHeader, HttpRequest, HttpResponse};
+use serde::Deserialize;
 
-use crate::{Session, arguments, trouble::Trouble};
+use crate::{Session, arguments, schemes::curl, trouble::Trouble};
 
 /// Reads a request, from stdin if there is no path or it is `-`.
 pub(crate) fn request(
@@ -12,7 +16,11 @@ pub(crate) fn request(
     path: Option<&Path>,
 ) -> Result<HttpRequest, Trouble> {
     let bytes = arguments::contents(session.streams, path)?;
-    parse_request(&bytes).map_err(|why| wrong(path, &why))
+    let request = match bytes.trim_ascii_start().first() {
+        Some(b'{') => Described::parse(&bytes).map(Described::request),
+        _ => parse_request(&bytes),
+    };
+    request.map_err(|why| wrong(path, &why))
 }
 
 /// Reads a response.
@@ -21,7 +29,80 @@ pub(crate) fn response(
     path: Option<&Path>,
 ) -> Result<HttpResponse, Trouble> {
     let bytes = arguments::contents(session.streams, path)?;
-    parse_response(&bytes).map_err(|why| wrong(path, &why))
+    let response = match bytes.trim_ascii_start().first() {
+        Some(b'{') => Described::parse(&bytes).and_then(Described::response),
+        _ => parse_response(&bytes),
+    };
+    response.map_err(|why| wrong(path, &why))
+}
+
+/// Reads the request that a curl command sends.
+pub(crate) fn curl_request(session: &mut Session<'_>, path: &Path) -> Result<HttpRequest, Trouble> {
+    let bytes = arguments::contents(session.streams, Some(path))?;
+    let command = curl::Command::parse(&bytes).map_err(|why| wrong(Some(path), &why))?;
+    let query = command
+        .query
+        .map_or_else(String::new, |query| format!("?{query}"));
+    let (scheme, authority, path) = (command.scheme, command.authority, command.path);
+    let header = |(name, value)| HttpHeader { name, value };
+    Ok(HttpRequest {
+        method: command.method,
+        url: format!("{scheme}://{authority}{path}{query}"),
+        headers: command.headers.into_iter().map(header).collect(),
+        body: command.body.into(),
+    })
+}
+
+/// A message as one JSON object, as `chancery schemes explain` takes it.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Described {
+    method: String,
+    scheme: Option<String>,
+    authority: Option<String>,
+    path: String,
+    query: Option<String>,
+    status: Option<i32>,
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Described {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+
+    fn headers(headers: BTreeMap<String, String>) -> Vec<HttpHeader> {
+        let header = |(name, value)| HttpHeader { name, value };
+        headers.into_iter().map(header).collect()
+    }
+
+    fn request(self) -> HttpRequest {
+        let query = self
+            .query
+            .map_or_else(String::new, |query| format!("?{query}"));
+        let target = format!("{}{query}", self.path);
+        HttpRequest {
+            method: self.method,
+            url: match self.authority {
+                None => target,
+                Some(authority) => {
+                    let scheme = self.scheme.as_deref().unwrap_or("https");
+                    format!("{scheme}://{authority}{target}")
+                }
+            },
+            headers: Self::headers(self.headers),
+            body: self.body.into(),
+        }
+    }
+
+    fn response(self) -> Result<HttpResponse, String> {
+        Ok(HttpResponse {
+            status_code: self.status.ok_or("expected the entry status")?,
+            headers: Self::headers(self.headers),
+            body: self.body.into(),
+        })
+    }
 }
 
 /// The request as it is sent in HTTP/1.1, but for the headers about its transfer.

@@ -67,7 +67,6 @@ pub(crate) struct Import {
 impl Import {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let material = Material::read(session.streams, self.file.as_deref(), self.encoding)?;
-        // The token may have to make its wrapping key first, which takes some of them many seconds.
         let seconds = session.global.timeout.unwrap_or(TIMEOUT_SECONDS);
         let client = session.client_with(Some(seconds))?;
         let imported = if self.new_version {
@@ -173,12 +172,18 @@ pub(crate) async fn secret(
         Err(status) if status.code() == Code::NotFound => None,
         Err(status) => return Err(status.into()),
     };
+    // A secret that encrypts by itself fits one content encryption, by its length.
+    let enc = match material.len() {
+        _ if !wanted.algorithms.contains(&Algorithm::Dir) => Vec::new(),
+        16 => vec![ContentEncryption::A128Gcm],
+        _ => vec![ContentEncryption::A256Gcm],
+    };
     let import = Import {
         key: wanted.key,
         file: None,
         encoding: None,
         algorithm: wanted.algorithms,
-        enc: Vec::new(),
+        enc,
         allow_compression: false,
         worker_readable: wanted.custody == Custody::WorkerReadable,
         token: Some(wanted.token).filter(|token| !token.is_empty()),
@@ -282,4 +287,5 @@ fn from_pem(pem: &str) -> Result<PublicKey, Trouble> {
         .ok_or_else(|| Trouble::Usage("the daemon's wrapping key can't be read".into()))
 }
 
-const TIMEOUT_SECONDS: u64 = 60;
+/// The token may have to make its wrapping key first, which takes some of them many seconds.
+pub(crate) const TIMEOUT_SECONDS: u64 = 60;

@@ -190,7 +190,7 @@ impl Session<'_> {
             Command::Response(response) => response.run(self).await,
             Command::Callback(callback) => callback.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
-            Command::Policy(policy) => policy.run(self),
+            Command::Policy(policy) => policy.run(self).await,
             Command::Schemes(schemes) => schemes.run(self).await,
             Command::Partners(partners) => partners.run(self).await,
             Command::Audit(audit) => audit.run(self).await,

@@ -58,7 +58,8 @@ impl Partners {
     }
 }
 
-async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
+/// The partners that the caller may see.
+pub(crate) async fn all(session: &mut Session<'_>) -> Result<Vec<Partner>, Trouble> {
     let client = session.client()?;
     let mut partners = Vec::new();
     let mut page_token = String::new();
@@ -73,9 +74,13 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
         partners.extend(page.partners);
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            return Ok(partners);
         }
     }
+}
+
+async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
+    let partners = all(session).await?;
     if session.global.json {
         let partners: Vec<_> = partners.iter().map(as_json).collect();
         return session.streams.json(&json!({"partners": partners}));

@@ -69,9 +69,13 @@ pub(crate) struct Given {
 /// Where a request comes from.
 #[derive(Args)]
 pub(crate) struct RequestInput {
-    /// File with the request as HTTP/1.1 has it: request line, headers, empty line, body; - or nothing is stdin
-    #[arg(long = "in", value_name = "FILE")]
+    /// File with the request as HTTP/1.1 has it (request line, headers, empty line, body), or as JSON, as `chancery
+    /// schemes explain` takes it; - or nothing is stdin
+    #[arg(long = "in", value_name = "FILE", verbatim_doc_comment)]
     input: Option<PathBuf>,
+    /// File with a curl command that sends the request
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    curl: Option<PathBuf>,
 }
 
 impl RequestCommand {
@@ -142,7 +146,10 @@ impl Given {
 
 impl RequestInput {
     fn read(&self, session: &mut Session<'_>) -> Result<HttpRequest, Trouble> {
-        http_message::request(session, self.input.as_deref())
+        match &self.curl {
+            Some(path) => http_message::curl_request(session, path),
+            None => http_message::request(session, self.input.as_deref()),
+        }
     }
 }
 

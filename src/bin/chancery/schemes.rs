@@ -16,7 +16,7 @@ use chancery::scheme::{Bindings, KeyFacts, Message, Refusal, Scheme, Step, UnixM
 
 use crate::{Session, trouble::Trouble};
 
-mod curl;
+pub(crate) mod curl;
 mod known;
 mod new;
 mod shell;

@@ -335,7 +335,10 @@ fn party(header: &Map<String, Value>, name: &str) -> Result<Vec<u8>, Cause> {
     }
 }
 
-fn text<'a>(header: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str>, Cause> {
+pub(super) fn text<'a>(
+    header: &'a Map<String, Value>,
+    name: &str,
+) -> Result<Option<&'a str>, Cause> {
     match header.get(name) {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text)),

@@ -130,25 +130,36 @@ impl SealDraft {
                 (&[][..], ciphertext.to_vec(), tag.to_vec())
             }
         };
-        Ok([
-            self.header.as_str(),
-            &base64url::encode(encrypted_key),
-            &base64url::encode(&self.iv),
-            &base64url::encode(&ciphertext),
-            &base64url::encode(&tag),
-        ]
-        .join("."))
+        Ok(compact(
+            &self.header,
+            encrypted_key,
+            &self.iv,
+            &ciphertext,
+            &tag,
+        ))
     }
 }
 
-fn random(length: usize) -> Result<Zeroizing<Vec<u8>>, EncryptError> {
+/// The five parts of compact serialization; the header is encoded already.
+pub(super) fn compact(
+    header: &str,
+    encrypted_key: &[u8],
+    iv: &[u8],
+    ciphertext: &[u8],
+    tag: &[u8],
+) -> String {
+    let parts = [encrypted_key, iv, ciphertext, tag].map(base64url::encode);
+    [header, &parts[0], &parts[1], &parts[2], &parts[3]].join(".")
+}
+
+pub(super) fn random(length: usize) -> Result<Zeroizing<Vec<u8>>, EncryptError> {
     let mut bytes = Zeroizing::new(vec![0; length]);
     aws_lc_rs::rand::fill(&mut bytes)
         .map_err(|_| EncryptError::Library("no random bytes".to_owned()))?;
     Ok(bytes)
 }
 
-fn deflate(plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncryptError> {
+pub(super) fn deflate(plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, EncryptError> {
     let room = Vec::with_capacity(plaintext.len() + 64);
     let mut writer = DeflateEncoder::new(room, Compression::default());
     writer

@@ -20,6 +20,7 @@ use crate::{
 const TEXT: &str = "the message can't be decrypted with this key";
 
 mod attacks;
+mod origin;
 
 type Jwk = Map<String, Value>;
 

@@ -7,12 +7,13 @@ use crate::{
     scheme::{
         document::{Fields, Item, SchemeError},
         encoding,
-        expression::{Expression, Text},
+        expression::Expression,
         family::{Finished, Found, Place, component, fault},
         fault::{EvaluationError, Fault},
         fields,
         message::Message,
         source::{self, Context, Source},
+        text::Text,
         time::UnixMilliseconds,
     },
 };

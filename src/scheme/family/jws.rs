@@ -13,11 +13,12 @@ use crate::{
         covered::SourcesOf,
         document::{Fields, Item, SchemeError},
         encoding,
-        expression::{Expression, Text},
+        expression::Expression,
         family::{Found, Place, fault},
         fault::{EvaluationError, Fault},
         json::{self, Json},
         source::{self, Context, Source},
+        text::Text,
     },
 };
 

@@ -7,11 +7,12 @@ use crate::{
     scheme::{
         document::{Fields, Item, SchemeError},
         encoding::{self, Kept},
-        expression::{Expression, Text},
+        expression::Expression,
         family::{Finished, Place, component, fault},
         fault::{EvaluationError, Fault},
         fields,
         source::Context,
+        text::Text,
     },
 };
 

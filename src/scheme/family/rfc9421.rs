@@ -5,7 +5,7 @@ use crate::{
     scheme::{
         document::{Fields, Item, SchemeError},
         encoding,
-        expression::{Expression, Text},
+        expression::Expression,
         family::{
             Finished, Found, Place,
             component::{self, Component, Listed},
@@ -15,6 +15,7 @@ use crate::{
         message::Message,
         source::{self, Context, Source},
         structured::{self, Bare, Member, Parameters},
+        text::Text,
         time::UnixMilliseconds,
     },
 };

@@ -13,11 +13,12 @@ use crate::{
     scheme::{
         document::{Fields, Item, SchemeError},
         encoding::{self, Kept},
-        expression::{Expression, Step, Text},
+        expression::Expression,
         family::{Finished, Place, component, fault},
         fault::{EvaluationError, Fault},
         message::Message,
         source::Context,
+        text::{Step, Text},
         time::{Offset, TimeFormat},
     },
 };

@@ -233,7 +233,7 @@ impl Signer {
     /// Leave of the policy to change a key.
     fn may_change(&self, call: &Call, name: &KeyName, operation: Operation) -> Result<(), Error> {
         let policy = self.policy.load();
-        let verdict = policy.authorize_change(&call.identity, name, operation);
+        let verdict = policy.authorize_change(&call.identity, name, operation, self.clock.now());
         self.authorized(verdict).map(drop)
     }
 

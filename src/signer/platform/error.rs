@@ -4,6 +4,7 @@
 use crate::{
     jose::jwe::EncryptError,
     scheme::{EvaluationError, Refusal, SchemeName},
+    store::StoreError,
 };
 
 /// Why a platform's message was not dealt with.
@@ -57,14 +58,9 @@ pub enum PlatformError {
     /// The token can't do what the scheme needs.
     #[error("{0}")]
     NotSupported(&'static str),
-    /// The memory of messages is full, so that this one can't be told from others.
-    #[error(
-        "as many messages of the partner are remembered as may be; until some expire, none is accepted"
-    )]
-    ReplayMemoryFull,
-    /// The memory of messages can't be reached.
-    #[error("the memory of messages is not available; nothing is accepted without it")]
-    ReplayMemoryUnavailable,
+    /// The message can't be remembered, and so not be told from one that is sent again.
+    #[error("{0}")]
+    Memory(StoreError),
     /// The system has no random bytes.
     #[error("the system gave no random bytes")]
     NoRandom,

@@ -94,6 +94,11 @@ impl Signer {
             .map_err(PlatformError::from)?;
         let jwe = match prepared.sealing() {
             None => None,
+            // No key is used for an explanation: the encrypted key is left empty.
+            Some(sealing) if sealing.proves_origin() => {
+                let draft = sealing.proving_origin().map_err(PlatformError::from)?;
+                Some(draft.finish(&[]).map_err(PlatformError::from)?)
+            }
             Some(sealing) => Some(Self::sealed_to(admitted, sealing)?),
         };
         let draft = prepared

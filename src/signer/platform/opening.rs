@@ -1,10 +1,12 @@
-//! What a partner encrypted to us, opened in the token. Whatever is wrong with it looks the same from outside.
+//! What a partner encrypted to us, opened in the token; and what its private key proves the origin of, opened with
+//! the public one. Whatever is wrong with it looks the same from outside.
 
 use zeroize::Zeroizing;
 
 use crate::{
     algorithm::{Algorithm, ContentEncryption},
     jose::jwe::Jwe,
+    partner::{PlatformKey, RoleKey},
     pkcs11::{TokenError, VersionFacts},
     policy::Operation,
     scheme::{OaepHash, Sealed, SealedContent},
@@ -24,6 +26,9 @@ impl Signer {
         admitted: &Admitted,
         sealed: &Sealed,
     ) -> Result<Option<Opened>, Error> {
+        if sealed.algorithm == Algorithm::Rsa15Private {
+            return recovered(admitted, sealed);
+        }
         let found = self.playing(admitted, &sealed.key_role, sealed.algorithm)?;
         for facts in found.all_live().take(MAX_VERSIONS) {
             let opened = self
@@ -116,6 +121,31 @@ impl Signer {
         };
         opened_or_not(outcome)
     }
+}
+
+/// Opens what one of the partner's private keys proves the origin of, with its public half.
+fn recovered(admitted: &Admitted, sealed: &Sealed) -> Result<Option<Opened>, Error> {
+    let role = &sealed.key_role;
+    let Some(RoleKey::Public(keys)) = admitted.assignment().key(role) else {
+        return Err(PlatformError::NotSupported(
+            "the scheme recovers a content key with a key that is not the partner's public key",
+        )
+        .into());
+    };
+    let SealedContent::Jwe(text) = &sealed.content else {
+        return Ok(None);
+    };
+    let text = str::from_utf8(text).ok();
+    let Some(jwe) = text.and_then(|text| Jwe::parse(text).ok()) else {
+        return Ok(None);
+    };
+    for PlatformKey { key, .. } in keys {
+        if let Ok(opened) = jwe.recovered_with(key) {
+            let used = KeyUsed::theirs(admitted, role, sealed.algorithm, key);
+            return Ok(Some((opened.plaintext, used)));
+        }
+    }
+    Ok(None)
 }
 
 fn allows(found: &Found, encryption: ContentEncryption) -> bool {

@@ -43,10 +43,10 @@ impl ReplayMemory {
 
     /// Whether the message has not been seen before; from now on it has.
     pub(super) async fn is_new(&self, message: Remembered<'_>) -> Result<bool, PlatformError> {
-        let store = self
-            .0
-            .as_ref()
-            .ok_or(PlatformError::ReplayMemoryUnavailable)?;
+        let store = self.0.as_ref().ok_or_else(|| {
+            let why = "no memory of messages was set up".to_owned();
+            PlatformError::Memory(StoreError::Unavailable(why))
+        })?;
         let (partner, scheme) = (message.partner.as_str(), message.scheme.as_str());
         let mut hash = Sha256::new();
         for part in [partner.as_bytes(), scheme.as_bytes(), message.id] {
@@ -70,10 +70,9 @@ impl ReplayMemory {
         match seen {
             Ok(Seen::Fresh) => Ok(true),
             Ok(Seen::Duplicate { .. }) => Ok(false),
-            Err(StoreError::ReplayMemoryFull { .. }) => Err(PlatformError::ReplayMemoryFull),
             Err(error) => {
-                tracing::error!(%error, "a message can't be remembered, and is refused");
-                Err(PlatformError::ReplayMemoryUnavailable)
+                tracing::error!(%partner, %scheme, %error, "a message can't be remembered, and is refused");
+                Err(PlatformError::Memory(error))
             }
         }
     }

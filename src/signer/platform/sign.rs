@@ -50,6 +50,9 @@ impl Signer {
         }
         let jwe = match prepared.sealing() {
             None => None,
+            Some(sealing) if sealing.proves_origin() => {
+                Some(self.origin_proved(call, &admitted, sealing).await?)
+            }
             Some(sealing) => Some(Self::sealed_to(&admitted, sealing)?),
         };
         let draft = prepared
@@ -102,6 +105,26 @@ impl Signer {
         };
         let key = KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
         Ok((raw, key))
+    }
+
+    /// The JWE whose content key the primary version of our key in the role proves the origin of.
+    async fn origin_proved(
+        &self,
+        call: &Call,
+        admitted: &Admitted,
+        sealing: &Sealing,
+    ) -> Result<String, Error> {
+        let draft = sealing.proving_origin().map_err(PlatformError::from)?;
+        let found = self.playing(admitted, &sealing.key_role, sealing.algorithm)?;
+        let version = &found.primary()?.version;
+        let permit = admitted
+            .permit
+            .for_key(version, Operation::Sign, sealing.algorithm);
+        let proof = found
+            .token
+            .seal_with_private_key(permit, draft.content_key(), call.deadline)
+            .await?;
+        Ok(draft.finish(&proof).map_err(PlatformError::from)?)
     }
 
     /// Encrypts to the partner: to the first of its keys.

@@ -24,7 +24,7 @@ use toml::{Table, Value};
 use crate::{
     harness::Refusal,
     platform::world::{Held, World},
-    softhsm::Token,
+    softhsm::{Secret, Token},
 };
 
 /// A vector of a shipped scheme, and the partner that it is tried with.
@@ -66,8 +66,21 @@ async fn every_vector_of_a_shipped_scheme_passes_through_the_daemon() {
     let pem = fs::read_to_string(root().join("demo/ayolinx/key.pem")).unwrap();
     token.import_pkcs8("demo-sign", "01", &pem);
     token.import_pkcs8("demo-decrypt", "02", &pem);
-    let world = World::with(&partners, token, KEYS);
+    token.import_pkcs8("demo-decrypt-sha1", "03", &pem);
+    let direct: i32 = v1::Algorithm::Dir.into();
+    let mut keys = KEYS.to_owned();
+    for ((_, _, secret), name) in secrets.iter().filter(|((one, ..), _)| *one == direct) {
+        token.import_secret(name, secret, Secret::Aes);
+        let bits = secret.len() * 8;
+        keys += &format!(
+            "[[keys]]\nname = {name:?}\npurpose = \"decrypt\"\nalgorithms = [\"dir\"]\ncontent_encryptions = [\"A{bits}GCM\"]\n"
+        );
+    }
+    let world = World::with(&partners, token, &keys);
     for ((algorithm, readable, secret), name) in &secrets {
+        if *algorithm == direct {
+            continue;
+        }
         let held = Held {
             name,
             algorithm: v1::Algorithm::try_from(*algorithm).unwrap(),
@@ -82,7 +95,6 @@ async fn every_vector_of_a_shipped_scheme_passes_through_the_daemon() {
         case.run(&world, &mut seen).await;
     }
     assert!(seen.faults.is_empty(), "{}", seen.faults.join("\n"));
-    println!("{:?}", seen.tried);
     for (kind, least) in [("sign", 35), ("verify", 80), ("encrypt", 2), ("decrypt", 1)] {
         assert!(
             seen.tried.get(kind).is_some_and(|count| *count >= least),
@@ -121,13 +133,18 @@ fn compare_with_the_collection(seen: &Seen) {
     assert!(missing.is_empty(), "not checked: {missing:?}");
 }
 
-/// Checked by other tests: those of JOSE with the library's own vectors, of digests and signatures without a scheme.
-const ELSEWHERE: [&str; 5] = [
+/// Checked by other tests, without a scheme; but for the last three: a public key that no scheme has a vector with, a
+/// digest that is of no message, and OAEP with two different hashes, which the token is not asked for.
+const ELSEWHERE: [&str; 9] = [
     "ayolinx.token.demo-signature",
-    "oneaccess.public-key",
     "rfc7797.4.2",
-    "rfc9530.content-digest",
     "openbankinguk.b64false",
+    "rfc9421.b.2.5",
+    "oneaccess.event-callback",
+    "oneaccess.public-key",
+    "rfc9421.b.2.6",
+    "rfc9530.content-digest",
+    "oaep.sha256.mgf1-sha1",
 ];
 
 const KEYS: &str = r#"
@@ -139,9 +156,15 @@ algorithms = ["RS256"]
 [[keys]]
 name = "demo-decrypt"
 purpose = "decrypt"
-algorithms = ["RSA-OAEP-256", "RSA-OAEP"]
+algorithms = ["RSA-OAEP-256"]
 content_encryptions = ["A128GCM", "A256GCM"]
 allow_compression = true
+
+[[keys]]
+name = "demo-decrypt-sha1"
+purpose = "decrypt"
+algorithms = ["RSA-OAEP"]
+content_encryptions = ["A256GCM"]
 "#;
 
 impl Case {
@@ -255,7 +278,7 @@ impl Case {
             let pem = said
                 .or(facts)
                 .and_then(|key| key.get("public_pem")?.as_str())
-                .map_or_else(demo_public, str::to_owned);
+                .map_or_else(|| self.public_of_file(), str::to_owned);
             public.insert("pem".into(), pem.into());
             for name in ["id", "certificate_serial"] {
                 if let Some(text) = fact(name) {
@@ -276,6 +299,7 @@ impl Case {
                 secret(secrets, declared.algorithm, readable, &bytes)
             }
             Algorithm::RsaPkcs1(_) => "demo-sign".to_owned(),
+            Algorithm::RsaOaep => "demo-decrypt-sha1".to_owned(),
             _ => "demo-decrypt".to_owned(),
         };
         entry.insert("key".into(), name.into());
@@ -285,6 +309,13 @@ impl Case {
             }
         }
         entry
+    }
+
+    /// A public key of another vector of the file, for a role that this one does without.
+    fn public_of_file(&self) -> String {
+        let vectors = self.file["vectors"].as_array().into_iter().flatten();
+        let mut keys = vectors.filter_map(|vector| vector.get("key")?.get("public_pem")?.as_str());
+        keys.next().map_or_else(demo_public, str::to_owned)
     }
 
     async fn run(&self, world: &World, seen: &mut Seen) {
@@ -323,11 +354,13 @@ impl Case {
         }
     }
 
+    /// Without the white space around values, as a caller has them from an HTTP library.
     fn headers(&self) -> Vec<HttpHeader> {
-        let headers = self.table("headers").into_iter();
-        headers
-            .map(|(name, value)| HttpHeader { name, value })
-            .collect()
+        let header = |(name, value): (String, String)| HttpHeader {
+            name,
+            value: value.trim().to_owned(),
+        };
+        self.table("headers").into_iter().map(header).collect()
     }
 
     fn response(&self) -> HttpResponse {
@@ -398,7 +431,14 @@ impl Case {
                 _ if place == "body" => Some(body.clone()),
                 _ => url.split_once('?').map(|(_, query)| query.to_owned()),
             };
-            if found.as_deref() != Some(expected.as_str()) {
+            // A JWE is another each time.
+            let same = |found: &str| match expected.split_once("JWE") {
+                Some((before, after)) if place == "body" => {
+                    found.starts_with(&format!("{before}eyJ")) && found.ends_with(after)
+                }
+                _ => found == expected,
+            };
+            if !found.as_deref().is_some_and(same) {
                 return Err(format!("{place}: expected {expected:?}, got {found:?}"));
             }
         }
@@ -601,6 +641,6 @@ fn tomls(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

@@ -53,10 +53,9 @@ async fn make_world() -> World {
         (
             "upay",
             format!(
-                "[constants]\napi_key = \"k\"\n{}{}{pem_platform}[schemes.upay-request]\n[schemes.upay-webhook]\nkeys.platform = {{ key = \"hooks\" }}\n",
+                "[constants]\napi_key = \"k\"\n{}{}[schemes.upay-request]\n[schemes.upay-webhook]\nkeys.platform = {{ key = \"hooks\" }}\n",
                 key("signing", "hooks"),
-                key("decryption", "opener"),
-                pem_platform = pem,
+                key("decryption", "opener")
             ),
         ),
         (
@@ -826,4 +825,49 @@ fn openssl_sign(pem: &str, message: &[u8]) -> Vec<u8> {
     openssl.file("key.pem", pem.as_bytes());
     openssl.file("message", message);
     openssl.output(&["dgst", "-sha256", "-sign", "key.pem", "message"])
+}
+
+/// What can't be remembered can't be told from a replay: it is refused, and the others go on.
+#[tokio::test]
+async fn a_full_memory_refuses_what_is_new_and_still_knows_what_it_has_seen() {
+    let partner = |name: &str| {
+        let text = format!(
+            "[partner]\nname = {name:?}\ntitle = \"t\"\n[keys.platform]\nkey = \"hooks\"\n[schemes.github]\n"
+        );
+        (name.to_owned(), text)
+    };
+    let partners = [partner("one"), partner("two")];
+    let tables = "[replay]\nmax_entries_per_partner = 1\n";
+    let world = World::with(&partners, Token::new("full"), tables);
+    world
+        .import(Held {
+            name: "hooks",
+            algorithm: A::Hs256,
+            secret: SECRET,
+            readable: false,
+        })
+        .await;
+    let hook = |body: &[u8]| github(body, SECRET);
+    assert_eq!(
+        world.verdict("one", "", hook(b"1")).await.verdict(),
+        Verdict::Valid
+    );
+    let refused = world.callback("one", "", hook(b"2")).await.unwrap_err();
+    assert_eq!(refused.code, Code::ResourceExhausted);
+    assert_eq!(refused.reason, "REPLAY_MEMORY_FULL");
+    assert_eq!(
+        world.verdict("one", "", hook(b"1")).await.verdict(),
+        Verdict::Duplicate
+    );
+    assert_eq!(
+        world.verdict("two", "", hook(b"2")).await.verdict(),
+        Verdict::Valid
+    );
+    // After a restart it is known too.
+    let mut world = world;
+    world.daemon.restart().await;
+    assert_eq!(
+        world.verdict("two", "", hook(b"2")).await.verdict(),
+        Verdict::Duplicate
+    );
 }

@@ -5,9 +5,9 @@ use std::{fs, path::Path};
 use chancery::{
     client::Client,
     proto::v1::{
-        Algorithm, ContentEncryption, Custody, GetImportWrappingKeyRequest, HttpHeader,
-        HttpRequest, ImportKeyRequest, ImportKeyVersionRequest, ImportMethod, KeyPurpose, KeyType,
-        Verification, VerifyCallbackRequest, VerifyCallbackResponse, WrappedKey,
+        Algorithm, Custody, GetImportWrappingKeyRequest, HttpHeader, HttpRequest, ImportKeyRequest,
+        ImportKeyVersionRequest, ImportMethod, KeyPurpose, KeyType, Verification,
+        VerifyCallbackRequest, VerifyCallbackResponse, WrappedKey,
     },
 };
 use rsa::{Oaep, RsaPublicKey, pkcs8::DecodePublicKey};
@@ -41,7 +41,7 @@ pub struct World {
     files: TempDir,
 }
 
-/// A secret, a private key, or both, as the token shall hold them.
+/// A secret for MACs, as the token shall hold it.
 pub struct Held<'k> {
     /// Its name.
     pub name: &'k str,
@@ -84,30 +84,15 @@ impl World {
         let client = self.client();
         let wrapped = wrapped(&client, &held).await;
         let (key_type, _) = kind(held.algorithm);
-        let aes = matches!(held.algorithm, Algorithm::Dir);
         let custody = match held.readable {
             true => Custody::WorkerReadable,
             false => Custody::TokenOnly,
         };
         let request = ImportKeyRequest {
             key_id: held.name.to_owned(),
-            r#type: match (aes, held.secret.len()) {
-                (true, 16) => KeyType::Aes128,
-                (true, _) => KeyType::Aes256,
-                (false, _) => key_type,
-            }
-            .into(),
-            purpose: match aes {
-                true => KeyPurpose::Decrypt,
-                false => KeyPurpose::Mac,
-            }
-            .into(),
+            r#type: key_type.into(),
+            purpose: KeyPurpose::Mac.into(),
             algorithms: vec![held.algorithm.into()],
-            content_encryptions: match (aes, held.secret.len()) {
-                (false, _) => vec![],
-                (true, 16) => vec![ContentEncryption::A128gcm.into()],
-                (true, _) => vec![ContentEncryption::A256gcm.into()],
-            },
             custody: custody.into(),
             wrapped: Some(wrapped),
             ..ImportKeyRequest::default()
@@ -213,7 +198,6 @@ fn kind(algorithm: Algorithm) -> (KeyType, usize) {
         Algorithm::Hs256 => (KeyType::HmacSha256, 32),
         Algorithm::Hs384 => (KeyType::HmacSha384, 48),
         Algorithm::Hs512 => (KeyType::HmacSha512, 64),
-        Algorithm::Dir => (KeyType::Aes128, 0),
         other => panic!("{other:?} has no secret"),
     }
 }

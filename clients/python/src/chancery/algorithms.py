@@ -31,6 +31,7 @@ class Algorithm(str, Enum):
     RSA_OAEP = "RSA-OAEP"
     RSA_OAEP_256 = "RSA-OAEP-256"
     RSA1_5 = "RSA1_5"
+    RSA1_5_PRIVATE = "RSA1_5-PRIVATE"
     ECDH_ES = "ECDH-ES"
     ECDH_ES_A128KW = "ECDH-ES+A128KW"
     ECDH_ES_A256KW = "ECDH-ES+A256KW"
@@ -83,6 +84,7 @@ class KeyPurpose(str, Enum):
     MAC = "MAC"
     DECRYPT = "DECRYPT"
     WRAP = "WRAP"
+    PROVE_ORIGIN = "PROVE_ORIGIN"
 
 
 class EcdsaEncoding(str, Enum):

@@ -52,9 +52,10 @@ from chancery.results import (
     SignItem,
     Verification,
 )
+from chancery.secrets_in import ImportCalls
 
 
-class Client(PlatformCalls, PartnerCalls):
+class Client(PlatformCalls, PartnerCalls, ImportCalls):
     """Speaks with one daemon over mutual TLS. Safe to share between threads; close it, or use it in `with`.
 
     `ca`, `certificate` and `key` are paths of PEM files. `timeout` is in seconds and holds for every call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
@@ -87,14 +88,21 @@ def _target(address: str) -> str:
 
 
 def _parse(text: str, file: Path) -> Dict[str, str]:
+    """Lines that a shell could read too: NAME=VALUE, with `export` before it or not."""
     variables = {}
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+        try:
+            words = shlex.split(line, comments=True)
+        except ValueError as error:
+            raise ConfigurationError(f"{file}:{number}: {error}") from error
+        if words[:1] == ["export"]:
+            words = words[1:]
+        if not words:
             continue
-        name, equals, value = line.partition("=")
-        if not equals:
+        name, equals, value = words[0].partition("=")
+        if not equals or len(words) > 1:
             raise ConfigurationError(f"{file}:{number}: expected NAME=VALUE, got {line!r}")
-        variables[name.strip()] = value.strip()
+        variables[name] = value
     return variables
 
 

@@ -58,7 +58,8 @@ struct Target {
 
 impl Set {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
-        let client = session.client()?;
+        let seconds = session.global.timeout.unwrap_or(import::TIMEOUT_SECONDS);
+        let client = session.client_with(Some(seconds))?;
         let request = GetPartnerRequest {
             name: PartnerResource(self.partner.clone()).to_string(),
         };

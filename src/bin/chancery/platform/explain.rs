@@ -23,7 +23,7 @@ use crate::{Session, http_message, output, trouble::Trouble};
     verbatim_doc_comment,
     after_help = "Examples:\n  \
     chancery request explain --partner ayolinx --input access_token=x --in request.http\n  \
-    chancery request explain --partner upay --as callback --in webhook.http"
+    chancery request explain --partner upay --kind callback --in webhook.http"
 )]
 pub(crate) struct Explain {
     #[command(flatten)]
@@ -31,16 +31,14 @@ pub(crate) struct Explain {
     #[command(flatten)]
     given: Given,
     /// What is done with the message
-    #[arg(
-        long = "as",
-        id = "kind",
-        value_name = "KIND",
-        default_value = "request"
-    )]
+    #[arg(long, value_name = "KIND", default_value = "request")]
     kind: Kind,
     /// File with the message as HTTP/1.1 has it; - or nothing is stdin
     #[arg(long = "in", value_name = "FILE")]
     input: Option<PathBuf>,
+    /// File with a curl command that sends the request
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    curl: Option<PathBuf>,
     /// File with the request that an answer answers
     #[arg(long, value_name = "FILE")]
     request: Option<PathBuf>,
@@ -77,13 +75,17 @@ impl Explain {
             Some(path) => Some(http_message::request(session, Some(path))?),
             None => None,
         };
+        let message = |session: &mut Session<'_>| match &self.curl {
+            Some(path) => http_message::curl_request(session, path),
+            None => http_message::request(session, input),
+        };
         let call = match self.kind {
             Kind::Request => Call::SignRequest(SignHttpRequestRequest {
                 partner,
                 scheme,
                 inputs,
                 values,
-                request: Some(http_message::request(session, input)?),
+                request: Some(message(session)?),
             }),
             Kind::Response => Call::SignResponse(SignHttpResponseRequest {
                 partner,
@@ -97,7 +99,7 @@ impl Explain {
                 partner,
                 scheme,
                 inputs,
-                request: Some(http_message::request(session, input)?),
+                request: Some(message(session)?),
             }),
             Kind::Answer => Call::VerifyResponse(VerifyHttpResponseRequest {
                 partner,
