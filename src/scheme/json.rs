@@ -241,27 +241,49 @@ impl<'a> Visitor<'a> for Child<'_, 'a> {
 }
 
 fn minified(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
     let mut kept = String::new();
-    let (mut inside, mut escaped, mut from) = (false, false, 0);
-    for (at, byte) in text.bytes().enumerate() {
-        if inside {
-            inside = escaped || byte != b'"';
-            escaped = !escaped && byte == b'\\';
-        } else if is_space(byte) {
-            if from == 0 {
-                kept.reserve_exact(text.len());
-            }
-            kept.push_str(&text[from..at]);
-            from = at + 1;
-        } else {
-            inside = byte == b'"';
+    let (mut from, mut at) = (0, 0);
+    loop {
+        let found = bytes[at..]
+            .iter()
+            .position(|byte| *byte == b'"' || is_space(*byte));
+        let Some(next) = found.map(|next| at + next) else {
+            break;
+        };
+        if bytes[next] == b'"' {
+            at = after_string(bytes, next);
+            continue;
         }
+        if from == 0 {
+            kept.reserve_exact(text.len());
+        }
+        kept.push_str(&text[from..next]);
+        let spaces = bytes[next..].iter().position(|byte| !is_space(*byte));
+        from = spaces.map_or(bytes.len(), |spaces| next + spaces);
+        at = from;
     }
     if from == 0 {
         return Cow::Borrowed(text);
     }
     kept.push_str(&text[from..]);
     Cow::Owned(kept)
+}
+
+/// Where a string of JSON that was checked ends, which begins with the quote there.
+fn after_string(bytes: &[u8], quote: usize) -> usize {
+    let mut at = quote + 1;
+    while let Some(next) = bytes[at..]
+        .iter()
+        .position(|byte| matches!(byte, b'"' | b'\\'))
+    {
+        at += next;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    bytes.len()
 }
 
 /// What a string that was checked means; with its quotes it comes.

@@ -110,14 +110,17 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         self.at += 1;
         loop {
+            let plain = self.text.as_bytes()[self.at..]
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            self.at = plain.map_or(self.text.len(), |plain| self.at + plain);
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
                     return Ok(&self.text[start..self.at]);
                 }
                 Some(b'\\') => self.escape()?,
-                None | Some(0..0x20) => return Err(self.expected("the end of the string")),
-                Some(_) => self.at += 1,
+                _ => return Err(self.expected("the end of the string")),
             }
         }
     }
