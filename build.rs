@@ -32,6 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     tonic_prost_build::configure()
         .bytes(".")
+        // In one order, so that the same request is the same bytes.
+        .btree_map(".chancery.v1.Key.labels")
         .compile_fds(descriptors)?;
     list_schemes(&directory)
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     grpc::Calls,
+    key::KeyVersion,
     pkcs11::{Health, Key, jwks},
     policy::KeyPattern,
     signer::Signer,
@@ -109,7 +110,7 @@ async fn all_metrics(State(shared): State<Arc<Shared>>) -> Result<impl IntoRespo
     Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text))
 }
 
-/// 200 if every token is up and the audit log is written, else 503; a line for each of them.
+/// 200 if every token and the store are up and the audit log is written, else 503; a line for each.
 async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = String::new();
     let mut code = StatusCode::OK;
@@ -129,6 +130,11 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         code = StatusCode::SERVICE_UNAVAILABLE;
         text.push_str(&format!("audit log: down: {fault}\n"));
     }
+    let (class, health) = page::store(&shared.shown);
+    if class != "good" {
+        code = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    text.push_str(&format!("store: {health}\n"));
     (code, text)
 }
 
@@ -155,5 +161,6 @@ async fn public_keys(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         (header::CONTENT_TYPE, "application/jwk-set+json"),
         (header::CACHE_CONTROL, "public, max-age=300"),
     ];
-    (headers, jwks(keys).to_string())
+    let is_published = |version: &KeyVersion| shared.shown.signer.is_published(version);
+    (headers, jwks(keys, is_published).to_string())
 }

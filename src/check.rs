@@ -255,7 +255,7 @@ impl Report {
             let found = tables.iter().find_map(|table| table.get(name));
             let unusable = tables.iter().find_map(|table| table.why_unusable(name));
             match (found, unusable) {
-                (Some(key), _) if key.primary().adopted => {}
+                (Some(key), _) if key.newest().adopted => {}
                 (Some(_), _) => self.warning(
                     &about,
                     "the key carries its own record in the token, which holds; this entry does nothing"

@@ -62,6 +62,8 @@ pub struct Config {
     pub audit: audit::Config,
     /// For how long request ids are remembered.
     pub idempotency: store::IdempotencyConfig,
+    /// How long versions that are to be destroyed can be restored.
+    pub lifecycle: store::LifecycleConfig,
 }
 
 /// `[server]`.
@@ -144,6 +146,8 @@ struct File {
     platforms: Platforms,
     #[serde(default)]
     idempotency: store::IdempotencyConfig,
+    #[serde(default)]
+    lifecycle: store::LifecycleConfig,
 }
 
 impl Config {
@@ -222,6 +226,7 @@ impl Config {
             audit: file.audit.resolved(&state_directory),
             replay: file.replay,
             idempotency: file.idempotency,
+            lifecycle: file.lifecycle,
             state_directory,
             policy_file,
             policy,

@@ -29,6 +29,8 @@ mod complete;
 mod import;
 mod jose;
 mod keys;
+mod lifecycle;
+mod once;
 mod partner;
 mod platform;
 mod signing;
@@ -120,6 +122,7 @@ impl Services {
             identity: Arc::clone(&peer.identity),
             name: Word::new(name),
             deadline: Instant::now() + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM),
+            request: None,
         })
     }
 
@@ -129,6 +132,7 @@ impl Services {
             identity: Arc::clone(&call.identity),
             name: call.name.clone(),
             deadline: call.deadline.min(Instant::now() + self.limits.max_deadline),
+            request: None,
         }
     }
 

@@ -52,6 +52,7 @@ mod import;
 mod initialize;
 mod inventory;
 mod keys;
+mod lifecycle;
 mod long_mac;
 mod mechanism;
 mod oaep;
@@ -403,7 +404,7 @@ impl Token {
             key_type: usage.key_type(),
             flags: keys::flags(&usage),
             algorithms: usage.algorithms().to_vec(),
-            record: Record::new(&usage, Custody::TokenOnly).bytes(),
+            record: Some(Record::new(&usage, Custody::TokenOnly).bytes()),
         };
         let limit = self.config.create_timeout;
         let begun = self.pool.begin();
@@ -494,8 +495,8 @@ impl Token {
         let limit = self.config.operation_timeout;
         // A token that is away may still digest, and show no keys; so one that is known is asked for.
         let key = self.keys().iter().next().map(|key| KeyReference {
-            version: key.primary().version.clone(),
-            binding: key.primary().binding,
+            version: key.newest().version.clone(),
+            binding: key.newest().binding,
         });
         self.pool
             .run_aside(

@@ -200,6 +200,9 @@ impl Policy {
             | Operation::Get
             | Operation::Create
             | Operation::Import
+            | Operation::Rotate
+            | Operation::Update
+            | Operation::Destroy
             | Operation::GenerateRandom
             | Operation::SignRequest
             | Operation::SignResponse
@@ -243,6 +246,31 @@ impl Policy {
             ..Question::about(identity.name(), operation, Some(now))
         };
         self.decide(identity, Some(question), operation, subject)
+    }
+
+    /// Asks to change a key that is there: `rotate`, `update` or `destroy`.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], if no rule allows it, or if the operation is another.
+    pub fn authorize_change(
+        &self,
+        identity: &Arc<Identity>,
+        key: &KeyName,
+        operation: Operation,
+        now: UnixMilliseconds,
+    ) -> Result<Permit<Lookup>, Denied> {
+        let makes_sense = matches!(
+            operation,
+            Operation::Rotate | Operation::Update | Operation::Destroy
+        );
+        let question = Question {
+            key: Some(key),
+            ..Question::about(identity.name(), operation, Some(now))
+        };
+        self.decide(identity, makes_sense.then_some(question), operation, || {
+            Lookup::new(key)
+        })
     }
 
     /// Asks to make a key, or another version of one, that may be used with these algorithms; one

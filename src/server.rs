@@ -22,7 +22,7 @@ use crate::{
     pkcs11::{Health, Token},
     proto,
     scheme::UnixMilliseconds,
-    signer::{Clock, ReplayMemory, Signer},
+    signer::{self, Clock, ReplayMemory, Signer},
     store::{OpenError, Settings, Store},
     tls::Endpoint,
 };
@@ -144,12 +144,17 @@ impl Server {
         let settings = Settings {
             replay: config.replay,
             idempotency: config.idempotency,
+            lifecycle: config.lifecycle,
         };
         let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
         let audit = roll.as_ref().map(|roll| Arc::clone(&roll.audit));
         let signer = Signer::new(tokens, policy, partners, system_clock(), memory, audit);
         let signer = Arc::new(signer);
+        // Without it no key is used; it is tried again later.
+        if let Err(error) = signer.read_lives().await {
+            tracing::error!(%error, "what is known of keys can't be read; no key is used until it can");
+        }
         Ok(Self {
             config,
             signer,
@@ -208,6 +213,7 @@ impl Server {
             let refresh = Duration::from_secs(config.server.refresh_interval_seconds.max(1).into());
             tasks.spawn(watch_token(Arc::clone(token), refresh));
         }
+        tasks.spawn(signer::keep(Arc::clone(&signer)));
         // Before anyone is told that we are ready: until then any of them would end the process at once.
         let hangup = signal(SignalKind::hangup())?;
         let endings = [SignalKind::terminate(), SignalKind::interrupt()];

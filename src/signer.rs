@@ -21,15 +21,18 @@ use crate::{
     identity::Identity,
     key::{KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
-    pkcs11::{Key, Token, TokenError, VersionFacts},
+    pkcs11::{Key, Token, TokenError},
     policy::{Denied, Operation, Permit, Policy, Signing, Subject},
+    store::KeyFacts,
 };
 
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
+pub use idempotency::Identified;
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
+pub use lifecycle::{KeyView, Update, keep};
 pub use long::LongSignature;
 pub use message::{DecryptedJwe, JweRecipient, JweRequest, JwsRequest, VerifiedJws};
 pub use partners::{ACCESS_TOKENS, NotReady};
@@ -47,8 +50,10 @@ mod certificate_request;
 mod checkpoints;
 mod clock;
 mod error;
+mod idempotency;
 mod import;
 mod keys;
+mod lifecycle;
 mod long;
 mod message;
 mod partners;
@@ -64,6 +69,7 @@ pub struct Signer {
     replay: ReplayMemory,
     roll: Arc<Roll>,
     checkpoints: Arc<Checkpoints>,
+    lives: lifecycle::Lives,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
 }
@@ -77,6 +83,8 @@ pub struct Call {
     pub name: Word,
     /// Until when.
     pub deadline: Instant,
+    /// What tells the request from every other, if the caller gave it an id.
+    pub request: Option<String>,
 }
 
 /// A key, or one version of it, as a caller names it.
@@ -134,6 +142,7 @@ pub struct Signature {
 struct Found {
     token: Arc<Token>,
     key: Arc<Key>,
+    facts: Option<Arc<KeyFacts>>,
 }
 
 impl Signer {
@@ -152,6 +161,7 @@ impl Signer {
             policy: ArcSwap::from_pointee(policy),
             partners: ArcSwap::from_pointee(partners),
             clock,
+            lives: lifecycle::Lives::new(replay.store()),
             replay,
             roll: Roll::new(audit),
             checkpoints: Arc::default(),
@@ -364,7 +374,7 @@ impl Signer {
         let found = self.find(&wanted.key);
         let version = match (&found, wanted.version) {
             (_, Some(version)) => version,
-            (Ok(found), None) => found.key.primary().version.version,
+            (Ok(found), None) => found.primary_number(),
             // What is asked of the policy does not depend on the version.
             (Err(_), None) => Version::FIRST,
         };
@@ -378,6 +388,7 @@ impl Signer {
             .key
             .version(&version)
             .ok_or(Error::NoSuchVersion(version))?;
+        found.is_live(wanted, operation)?;
         found.allows(algorithm)?;
         if !serves(operation, algorithm) {
             return Err(Error::AlgorithmOfAnotherOperation(algorithm, operation));
@@ -395,12 +406,16 @@ impl Signer {
                 Some(key) => found.push(Found {
                     token: Arc::clone(token),
                     key: Arc::clone(key),
+                    facts: self.lives.facts(name),
                 }),
                 None => unusable = unusable.or_else(|| keys.why_unusable(name).map(str::to_owned)),
             }
         }
         match (found.len(), unusable) {
-            (1, None) => Ok(found.swap_remove(0)),
+            (1, None) => {
+                self.lives.known()?;
+                Ok(found.swap_remove(0))
+            }
             (0, None) => {
                 // In a token that was never seen it may well be.
                 self.tokens.iter().try_for_each(|token| token.known())?;
@@ -420,15 +435,6 @@ impl Signer {
 }
 
 impl Found {
-    /// The versions that a caller means: the one it named, or all, newest first.
-    fn versions<'a>(&'a self, wanted: &Selector) -> impl Iterator<Item = &'a VersionFacts> {
-        let version = wanted.version;
-        self.key
-            .versions
-            .iter()
-            .filter(move |facts| version.is_none_or(|version| facts.version.version == version))
-    }
-
     /// The public half of a version, unless it is a secret.
     fn public(&self, version: &KeyVersion) -> Option<&PublicKey> {
         self.key.version(version)?.public.as_ref()
@@ -501,6 +507,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         Operation::Get
         | Operation::Create
         | Operation::Import
+        | Operation::Rotate
+        | Operation::Update
+        | Operation::Destroy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

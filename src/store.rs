@@ -12,12 +12,12 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 pub use config::{
-    Config, IdempotencyConfig, Location, PasswordError, PasswordFile, Postgres, PostgresTls,
-    ReplayConfig,
+    Config, IdempotencyConfig, LifecycleConfig, Location, PasswordError, PasswordFile, Postgres,
+    PostgresTls, ReplayConfig,
 };
 pub use error::{OpenError, Refusal, StoreError};
 pub use idempotency::{Begun, Claim, Idempotency, Request};
-pub use lifecycle::{Changes, KeyFacts, Lifecycle, Revision, VersionFacts, VersionState};
+pub use lifecycle::{Changes, KeyFacts, Lifecycle, Revision, Rotation, VersionFacts, VersionState};
 pub use proposal::{Execution, NewProposal, Proposal, Proposals};
 pub use quota::{Counter, Counters, Day};
 pub use replay::{Replay, Seen};
@@ -44,6 +44,7 @@ pub struct Store {
     health: watch::Receiver<Health>,
     timeout: Duration,
     retention: Duration,
+    lifecycle: LifecycleConfig,
     instance: Arc<str>,
 }
 
@@ -61,6 +62,8 @@ pub struct Settings {
     pub replay: ReplayConfig,
     /// `[idempotency]`.
     pub idempotency: IdempotencyConfig,
+    /// `[lifecycle]`.
+    pub lifecycle: LifecycleConfig,
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
@@ -101,6 +104,7 @@ impl Store {
             health: watched,
             timeout,
             retention: Duration::from_secs(settings.idempotency.retention_seconds),
+            lifecycle: settings.lifecycle,
             instance: instance().into(),
         };
         store.start(&config.location).await.map_err(|failure| {

@@ -70,7 +70,13 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> (StatusCode, Value) {
             "the application's key is not available",
         );
     };
-    match &key.primary().public {
+    match shared
+        .shown
+        .signer
+        .view(Arc::clone(key))
+        .primary()
+        .and_then(|primary| primary.public.as_ref())
+    {
         Some(public) => {
             // The interface's own example has no line end after the last line.
             let text = pem("PUBLIC KEY", public.der());

@@ -127,11 +127,13 @@ fn audit(shown: &Shown) -> (&'static str, String) {
 }
 
 fn facts(page: &mut String, shown: &Shown) -> fmt::Result {
+    let (class, store) = store(shown);
     let (policy, door) = (shown.signer.policy(), shown.endpoint.counters());
     let (audit_class, audit) = audit(shown);
     writeln!(
         page,
         "<h2>Door</h2>\n<table>\n\
+         <tr><th>store<td class={class}>{}</tr>\n\
          <tr><th>version<td>{}</tr>\n\
          <tr><th>policy<td>{} ({} rules)</tr>\n\
          <tr><th>audit log<td class={audit_class}>{}</tr>
@@ -140,6 +142,7 @@ fn facts(page: &mut String, shown: &Shown) -> fmt::Result {
          <tr><th>handshakes refused<td>{}</tr>\n\
          <tr><th>connections shed<td>{}</tr>\n\
          </table>",
+        Escaped(&store),
         env!("CARGO_PKG_VERSION"),
         Escaped(policy.digest()),
         policy.len(),
@@ -150,6 +153,19 @@ fn facts(page: &mut String, shown: &Shown) -> fmt::Result {
         door.handshake_failures(),
         door.shed(),
     )
+}
+
+/// How the store is, and what that means for callers.
+pub(super) fn store(shown: &Shown) -> (&'static str, String) {
+    match shown.signer.store_trouble() {
+        None => ("good", "ready".to_owned()),
+        Some(why) => (
+            "bad",
+            format!(
+                "down: {why}; signatures go on, changes of keys, request ids and callbacks are refused"
+            ),
+        ),
+    }
 }
 
 fn calls(page: &mut String, shown: &Shown) -> fmt::Result {

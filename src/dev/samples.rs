@@ -51,6 +51,7 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
             compression_allowed: false,
         };
         let call = Call {
+            request: None,
             identity: Arc::clone(identity),
             name: Word::new("dev.CreateSamples"),
             deadline: Instant::now() + PATIENCE,

@@ -7,6 +7,7 @@ use tonic::{Request, Response, Status};
 use super::{
     Services, key_name,
     keys::{describe, key_request, token},
+    once::identified,
     status::invalid,
 };
 use crate::{
@@ -57,6 +58,7 @@ impl Services {
     ) -> Result<Response<v1::ImportKeyResponse>, Status> {
         let call = self.call(&request, "KeyService.ImportKey")?;
         let asked = request.into_inner();
+        let once = identified("ImportKey", &asked.request_id, &asked)?;
         let custody = wire::custody_from_proto(asked.custody)
             .ok_or_else(|| invalid("CUSTODY_UNFIT", "`custody` is not known here"))?;
         let wrapped = wrapped(asked.wrapped)?;
@@ -69,12 +71,12 @@ impl Services {
                 algorithms: asked.algorithms,
                 content_encryptions: asked.content_encryptions,
                 compression_allowed: asked.compression_allowed,
+                request_id: String::new(),
             })?,
             custody,
             wrapped,
         };
-        let signer = Arc::clone(&self.signer);
-        self.run(call.deadline, async move {
+        self.once(call, once, async move |signer, call| {
             let key = signer.import_key(&call, wanted).await?;
             Ok(v1::ImportKeyResponse {
                 key: Some(describe(&key)),
@@ -90,9 +92,9 @@ impl Services {
         let call = self.call(&request, "KeyService.ImportKeyVersion")?;
         let asked = request.into_inner();
         let name = key_name(&asked.name)?;
+        let once = identified("ImportKeyVersion", &asked.request_id, &asked)?;
         let wrapped = wrapped(asked.wrapped)?;
-        let signer = Arc::clone(&self.signer);
-        self.run(call.deadline, async move {
+        self.once(call, once, async move |signer, call| {
             let key = signer.import_key_version(&call, &name, wrapped).await?;
             Ok(v1::ImportKeyVersionResponse {
                 key: Some(describe(&key)),

@@ -1,15 +1,18 @@
 //! KeyService.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use tonic::{Request, Response, Status};
 
-use super::{Services, algorithm, content_encryption, key_name, selector, status::invalid};
+use super::{
+    Services, algorithm, content_encryption, key_name, lifecycle, once::identified, selector,
+    status::invalid,
+};
 use crate::{
-    key::KeyName,
+    key::{KeyName, KeyVersion, Version},
     pkcs11::{Key, VersionFacts},
     proto::v1::{self, key_service_server::KeyService},
-    signer::{Certify, KeyRequest},
+    signer::{Certify, KeyRequest, KeyView},
     wire::{self, KeyResource},
 };
 
@@ -22,9 +25,10 @@ impl KeyService for Services {
         request: Request<v1::CreateKeyRequest>,
     ) -> Answer<v1::CreateKeyResponse> {
         let call = self.call(&request, "KeyService.CreateKey")?;
-        let wanted = key_request(request.into_inner())?;
-        let signer = Arc::clone(&self.signer);
-        self.run(call.deadline, async move {
+        let asked = request.into_inner();
+        let once = identified("CreateKey", &asked.request_id, &asked)?;
+        let wanted = key_request(asked)?;
+        self.once(call, once, async move |signer, call| {
             let key = signer.create_key(&call, wanted).await?;
             Ok(v1::CreateKeyResponse {
                 key: Some(describe(&key)),
@@ -52,6 +56,41 @@ impl KeyService for Services {
         request: Request<v1::ImportKeyVersionRequest>,
     ) -> Answer<v1::ImportKeyVersionResponse> {
         self.import_version(request).await
+    }
+
+    async fn create_key_version(
+        &self,
+        request: Request<v1::CreateKeyVersionRequest>,
+    ) -> Answer<v1::CreateKeyVersionResponse> {
+        self.new_version(request).await
+    }
+
+    async fn update_key(
+        &self,
+        request: Request<v1::UpdateKeyRequest>,
+    ) -> Answer<v1::UpdateKeyResponse> {
+        self.update(request).await
+    }
+
+    async fn update_key_version(
+        &self,
+        request: Request<v1::UpdateKeyVersionRequest>,
+    ) -> Answer<v1::UpdateKeyVersionResponse> {
+        self.update_version(request).await
+    }
+
+    async fn destroy_key_version(
+        &self,
+        request: Request<v1::DestroyKeyVersionRequest>,
+    ) -> Answer<v1::DestroyKeyVersionResponse> {
+        self.destroy_version(request).await
+    }
+
+    async fn restore_key_version(
+        &self,
+        request: Request<v1::RestoreKeyVersionRequest>,
+    ) -> Answer<v1::RestoreKeyVersionResponse> {
+        self.restore_version(request).await
     }
 
     async fn get_key(&self, request: Request<v1::GetKeyRequest>) -> Answer<v1::GetKeyResponse> {
@@ -104,7 +143,7 @@ impl KeyService for Services {
             .map(|key| key.name.to_string())
             .unwrap_or_default();
         Ok(Response::new(v1::ListKeysResponse {
-            keys: keys.iter().map(|key| describe(key)).collect(),
+            keys: keys.iter().map(describe).collect(),
             next_page_token,
         }))
     }
@@ -115,11 +154,13 @@ impl KeyService for Services {
     ) -> Answer<v1::GetPublicKeyResponse> {
         let call = self.call(&request, "KeyService.GetPublicKey")?;
         let wanted = selector(&request.get_ref().name)?;
-        let key = self.signer.key(&call, &wanted.key).await?;
+        let view = self.signer.key(&call, &wanted.key).await?;
+        let no_key = || crate::signer::Error::NoSuchKey(wanted.key.clone());
+        let key = view.key.as_ref().ok_or_else(no_key)?;
         let facts = match wanted.version {
-            None => key.primary(),
+            None => view.primary().ok_or_else(no_key)?,
             Some(version) => {
-                let version = crate::key::KeyVersion {
+                let version = KeyVersion {
                     key: wanted.key,
                     version,
                 };
@@ -146,7 +187,11 @@ impl KeyService for Services {
         let call = self.call(&request, "KeyService.GetJwks")?;
         let keys = self.signer.keys(&call);
         Ok(Response::new(v1::GetJwksResponse {
-            jwks: crate::pkcs11::jwks(keys.iter().map(Arc::as_ref)).to_string(),
+            jwks: crate::pkcs11::jwks(
+                keys.iter().filter_map(|view| view.key.as_deref()),
+                |version| self.signer.is_published(version),
+            )
+            .to_string(),
         }))
     }
 
@@ -265,9 +310,62 @@ pub(super) fn token(name: &str) -> Result<Option<KeyName>, Status> {
     }
 }
 
-pub(super) fn describe(key: &Key) -> v1::Key {
+pub(super) fn describe(view: &KeyView) -> v1::Key {
+    let told = view.key.as_deref().map(of_token).unwrap_or_default();
+    let listed = |version: Version| {
+        let versions = view.key.iter().flat_map(|key| &key.versions);
+        let mut versions = versions.filter(|facts| facts.version.version == version);
+        versions.next()
+    };
+    let mut numbers: BTreeSet<Version> = view.facts.versions.keys().copied().collect();
+    let versions = view.key.iter().flat_map(|key| &key.versions);
+    numbers.extend(versions.map(|facts| facts.version.version));
+    let versions = numbers.into_iter().rev().map(|version| {
+        let token = listed(version).map(describe_version).unwrap_or_default();
+        let facts = view.facts.versions.get(&version);
+        let name = KeyVersion {
+            key: view.name.clone(),
+            version,
+        };
+        v1::KeyVersion {
+            name: KeyResource::from(name).to_string(),
+            state: lifecycle::state(view.state(version)).into(),
+            create_time: facts
+                .and_then(|facts| facts.created_at)
+                .map(lifecycle::moment),
+            destroy_time: facts
+                .and_then(|facts| facts.destroy_at)
+                .map(lifecycle::moment),
+            created_by: facts
+                .and_then(|facts| facts.created_by.as_ref())
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            ..token
+        }
+    });
+    let rotation = view.facts.rotation;
     v1::Key {
-        name: KeyResource::from(key.name.clone()).to_string(),
+        name: KeyResource::from(view.name.clone()).to_string(),
+        primary_version: view
+            .primary()
+            .map(|facts| KeyResource::from(facts.version.clone()).to_string())
+            .unwrap_or_default(),
+        versions: versions.collect(),
+        description: view.facts.description.clone(),
+        labels: view.facts.labels.clone(),
+        etag: view.etag(),
+        rotation_period: rotation.map(|rotation| prost_types::Duration {
+            seconds: rotation.period_seconds.cast_signed(),
+            nanos: 0,
+        }),
+        next_rotation_time: rotation.map(|rotation| lifecycle::moment(rotation.next)),
+        ..told
+    }
+}
+
+/// What the token says of a key.
+fn of_token(key: &Key) -> v1::Key {
+    v1::Key {
         token: key.token.to_string(),
         r#type: wire::key_type_to_proto(key.usage.key_type()).into(),
         purpose: wire::purpose_to_proto(key.usage.purpose()).into(),
@@ -284,15 +382,13 @@ pub(super) fn describe(key: &Key) -> v1::Key {
             .map(|one| wire::content_encryption_to_proto(*one).into())
             .collect(),
         compression_allowed: key.usage.compression_allowed(),
-        primary_version: KeyResource::from(key.primary().version.clone()).to_string(),
-        versions: key.versions.iter().map(describe_version).collect(),
         custody: wire::custody_to_proto(key.custody).into(),
+        ..v1::Key::default()
     }
 }
 
 fn describe_version(facts: &VersionFacts) -> v1::KeyVersion {
     v1::KeyVersion {
-        name: KeyResource::from(facts.version.clone()).to_string(),
         attributes: Some(v1::TokenAttributes {
             local: facts.attributes.local,
             sensitive: facts.attributes.sensitive,
@@ -308,5 +404,6 @@ fn describe_version(facts: &VersionFacts) -> v1::KeyVersion {
         thumbprint: facts.thumbprint.clone().unwrap_or_default(),
         adopted: facts.adopted,
         imported: facts.imported,
+        ..v1::KeyVersion::default()
     }
 }

@@ -11,10 +11,11 @@ use tonic::{Request, Response, Status, Streaming};
 use tonic_types::StatusExt;
 
 use super::{
-    Services, algorithm, checksum_wrong, complete::with_details, content, form, selector,
-    sign_response, status, status::invalid,
+    Services, algorithm, checksum_wrong, complete::with_details, content, form, once::identified,
+    selector, sign_response, status, status::invalid,
 };
 use crate::{
+    algorithm::Purpose,
     proto::v1::{
         self, sign_chunks_request::Part, sign_result, signing_service_server::SigningService,
     },
@@ -28,9 +29,21 @@ type Answer<T> = Result<Response<T>, Status>;
 impl SigningService for Services {
     async fn sign(&self, request: Request<v1::SignRequest>) -> Answer<v1::SignResponse> {
         let call = self.call(&request, "SigningService.Sign")?;
-        let (wanted, checked) = sign_request(request.into_inner())?;
-        let signer = Arc::clone(&self.signer);
-        self.run(call.deadline, async move {
+        let mut asked = request.into_inner();
+        let once = identified("Sign", &asked.request_id, &asked)?;
+        // What tells requests apart must not be refused as that of an item.
+        asked.request_id.clear();
+        let (wanted, checked) = sign_request(asked)?;
+        if once.is_some() && wanted.algorithm.purpose() == Purpose::Mac {
+            return Err(invalid(
+                "REQUEST_ID_NOT_TAKEN",
+                format!(
+                    "`request_id` is set, but {} gives the same MAC each time, and none is kept; leave it out",
+                    wanted.algorithm
+                ),
+            ));
+        }
+        self.once(call, once, async move |signer, call| {
             Ok(sign_response(signer.sign(&call, wanted).await?, checked))
         })
         .await
@@ -139,6 +152,7 @@ impl SigningService for Services {
                     .unzip();
                 // The stream may be open for days; the deadline is for each of its requests.
                 let call = Call {
+                    request: None,
                     deadline: Instant::now() + limits.max_deadline,
                     ..call.clone()
                 };
@@ -253,6 +267,12 @@ impl Services {
 }
 
 fn sign_request(asked: v1::SignRequest) -> Result<(SignRequest, bool), Status> {
+    if !asked.request_id.is_empty() {
+        return Err(invalid(
+            "REQUEST_ID_NOT_TAKEN",
+            "`request_id` is taken by Sign alone; leave it out here",
+        ));
+    }
     let (key, algorithm) = (selector(&asked.name)?, algorithm(asked.algorithm)?);
     let form = form(algorithm, asked.ecdsa_encoding)?;
     let (content, checked) = content(asked.message, asked.digest, asked.input_crc32c)?;

@@ -8,11 +8,11 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
-    key::KeyName,
+    key::{KeyName, KeyVersion},
     partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
     signer::{Error, PlatformError},
-    store::{Refusal, StoreError},
+    store::{Refusal, StoreError, VersionState},
     wire::KeyResource,
 };
 
@@ -68,6 +68,52 @@ impl From<Error> for Status {
                     [("name", name)],
                 )
             }
+            Error::VersionNotEnabled { version, state } => {
+                let reason = match state {
+                    VersionState::Enabled | VersionState::Disabled => "KEY_VERSION_DISABLED",
+                    VersionState::DestroyScheduled => "KEY_VERSION_DESTROY_SCHEDULED",
+                    VersionState::Destroyed => "KEY_VERSION_DESTROYED",
+                };
+                about_version(reason, text, version)
+            }
+            Error::Transition { version, .. } => about_version("KEY_VERSION_STATE", text, version),
+            Error::PrimaryNotDestroyed(version) => {
+                about_version("KEY_VERSION_PRIMARY", text, version)
+            }
+            Error::StatesUnknown => retry(
+                Code::Unavailable,
+                "KEY_STATES_UNKNOWN",
+                text,
+                Duration::from_secs(1),
+            ),
+            Error::EtagMismatch { key, found, .. } => status(
+                Code::Aborted,
+                "ETAG_MISMATCH",
+                text,
+                [("key", key.to_string()), ("etag", found)],
+            ),
+            Error::NameRetired(key) => status(
+                Code::AlreadyExists,
+                "KEY_NAME_RETIRED",
+                text,
+                [("key", key.to_string())],
+            ),
+            Error::NotRotatable(key) => status(
+                Code::FailedPrecondition,
+                "KEY_NOT_ROTATABLE",
+                text,
+                [("key", key.to_string())],
+            ),
+            Error::KeyHeld(_) => retry(Code::Aborted, "KEY_HELD", text, Duration::from_millis(200)),
+            Error::NoStore => status(Code::FailedPrecondition, "STORE_MISSING", text, []),
+            Error::RequestIdReused(_) => invalid("REQUEST_ID_REUSED", text),
+            Error::RequestInProgress(_) => retry(
+                Code::Aborted,
+                "REQUEST_IN_PROGRESS",
+                text,
+                Duration::from_millis(200),
+            ),
+            Error::Store(error) => error.into(),
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,
                 reason,
@@ -151,6 +197,11 @@ impl From<Error> for Status {
             Error::Token(error) => of_token(&error),
         }
     }
+}
+
+fn about_version(reason: &str, text: String, version: KeyVersion) -> Status {
+    let name = KeyResource::from(version).to_string();
+    status(Code::FailedPrecondition, reason, text, [("name", name)])
 }
 
 fn of_platform(error: PlatformError, text: String) -> Status {

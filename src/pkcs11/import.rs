@@ -223,7 +223,7 @@ impl Token {
             .await
     }
 
-    /// Brings in the next version of a key, with the limits of the others.
+    /// Brings in this version of a key that is there, with the limits of the others.
     ///
     /// # Errors
     ///
@@ -231,6 +231,7 @@ impl Token {
     pub async fn import_version(
         &self,
         permit: Permit<Creation>,
+        version: Version,
         wrapped: Wrapped,
         deadline: Instant,
     ) -> Result<Arc<Key>, TokenError> {
@@ -247,15 +248,16 @@ impl Token {
         let key = keys
             .get(&name)
             .ok_or_else(|| TokenError::NoSuchKey(first()))?;
-        if key.primary().adopted {
+        if key.newest().adopted {
             return Err(ImportError::Adopted(name).into());
         }
-        let newest = key.primary().version.version.number();
-        let next = newest.checked_add(1).and_then(Version::new);
         let version = KeyVersion {
             key: name.clone(),
-            version: next.ok_or_else(|| TokenError::NoSuchKey(first()))?,
+            version,
         };
+        if key.version(&version).is_some() {
+            return Err(TokenError::Exists(name));
+        }
         self.bring_in(version, &key.usage, key.custody, None, wrapped, deadline)
             .await
     }

@@ -93,8 +93,8 @@ struct Limits {
 }
 
 impl Key {
-    /// The version that is used when none is named: the newest.
-    pub fn primary(&self) -> &VersionFacts {
+    /// The newest version in the token. Which one is used when none is named is for the signer to say.
+    pub fn newest(&self) -> &VersionFacts {
         &self.versions[0]
     }
 
@@ -218,10 +218,16 @@ impl KeyTable {
     }
 }
 
-/// The public halves of these keys, all versions, as a JWK Set (RFC 7517 section 5).
-pub fn jwks<'a>(keys: impl Iterator<Item = &'a Key>) -> Value {
+/// The public halves of those versions of these keys that are to be shown, as a JWK Set (RFC 7517 section 5).
+pub fn jwks<'a>(
+    keys: impl Iterator<Item = &'a Key>,
+    is_shown: impl Fn(&KeyVersion) -> bool,
+) -> Value {
     let keys: Vec<_> = keys
-        .flat_map(|key| key.versions.iter().filter_map(|facts| key.jwk(facts)))
+        .flat_map(|key| {
+            let shown = key.versions.iter().filter(|facts| is_shown(&facts.version));
+            shown.filter_map(|facts| key.jwk(facts)).collect::<Vec<_>>()
+        })
         .map(Value::Object)
         .collect();
     json!({ "keys": keys })

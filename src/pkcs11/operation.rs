@@ -38,6 +38,7 @@ use crate::{
 
 mod checkpoint;
 mod create;
+mod destroy;
 mod import;
 mod parts;
 
@@ -212,6 +213,12 @@ impl Lane {
                 return match self.create(&version, key_type, flags, &allowed, record) {
                     Ok(Some(inventory)) => Reply::Inventory(Box::new(inventory)),
                     Ok(None) => Reply::Exists,
+                    Err(fault) => Reply::Failed(fault),
+                };
+            }
+            Request::Destroy { key } => {
+                return match self.destroy(&key) {
+                    Ok(inventory) => Reply::Inventory(Box::new(inventory)),
                     Err(fault) => Reply::Failed(fault),
                 };
             }

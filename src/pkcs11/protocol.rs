@@ -387,7 +387,12 @@ pub(super) enum Request {
         flags: Flags,
         /// What it will be used with; where the token can, it is held to that (`CKA_ALLOWED_MECHANISMS`).
         algorithms: Vec<Algorithm>,
-        record: Vec<u8>,
+        /// The record of a new key; `None` for another version of one that is there.
+        record: Option<Vec<u8>>,
+    },
+    /// Destroy a version: all its objects.
+    Destroy {
+        key: KeyReference,
     },
     /// Make a key that unwraps keys which are imported, unless there is one.
     MakeWrappingKey,

@@ -53,7 +53,12 @@ impl Operation {
             | Self::EncryptField
             | Self::DecryptField
             | Self::IssueAccessToken => Some(Duty::UseOfKeys),
-            Self::Create | Self::Import | Self::RequestCertificate => Some(Duty::KeyAdministration),
+            Self::Create
+            | Self::Import
+            | Self::Rotate
+            | Self::Update
+            | Self::Destroy
+            | Self::RequestCertificate => Some(Duty::KeyAdministration),
             Self::Get | Self::GenerateRandom | Self::ExplainMessage | Self::GetPartner => None,
         }
     }

@@ -24,6 +24,12 @@ pub enum Operation {
     Create,
     /// Bring in a key, or a version of one, that was made elsewhere.
     Import,
+    /// Have the next version of a key made, choose the primary one, set the schedule.
+    Rotate,
+    /// Change what is said of a key; enable and disable its versions.
+    Update,
+    /// Have a version of a key destroyed, or restored before it is.
+    Destroy,
     /// Have a key sign a certificate request for itself.
     RequestCertificate,
     /// Get random bytes.
@@ -76,13 +82,13 @@ pub enum Need {
 /// A text that names no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner"
+    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, rotate, update, destroy, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner"
 )]
 pub struct UnknownOperation(String);
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
@@ -90,6 +96,9 @@ impl Operation {
         Self::Get,
         Self::Create,
         Self::Import,
+        Self::Rotate,
+        Self::Update,
+        Self::Destroy,
         Self::RequestCertificate,
         Self::GenerateRandom,
         Self::SignRequest,
@@ -113,6 +122,9 @@ impl Operation {
             Self::Get => "get",
             Self::Create => "create",
             Self::Import => "import",
+            Self::Rotate => "rotate",
+            Self::Update => "update",
+            Self::Destroy => "destroy",
             Self::RequestCertificate => "request_certificate",
             Self::GenerateRandom => "generate_random",
             Self::SignRequest => Act::SignRequest.name(),
@@ -136,7 +148,7 @@ impl Operation {
             // To a public key from outside it concerns no key of ours.
             Self::Encrypt => (Sometimes, Sometimes),
             Self::Decrypt => (Always, Always),
-            Self::Get => (Always, Never),
+            Self::Get | Self::Rotate | Self::Update | Self::Destroy => (Always, Never),
             Self::Create => (Always, Always),
             Self::Import => (Always, Always),
             Self::RequestCertificate => (Always, Always),

@@ -94,7 +94,7 @@ pub struct Use {
     algorithm: Algorithm,
 }
 
-/// What a permit to see a key is about.
+/// What a permit to see or change a key is about.
 #[derive(Debug)]
 pub struct Lookup {
     key: KeyName,
@@ -214,7 +214,7 @@ impl Permit {
 }
 
 impl Permit<Lookup> {
-    /// The key that may be seen, every version of it.
+    /// The key that may be seen or changed, every version of it.
     pub const fn key(&self) -> &KeyName {
         &self.subject.key
     }

@@ -22,10 +22,10 @@ use crate::{
         Name, Ticket, Word,
     },
     identity::Identity,
-    key::{KeyVersion, PublicKey},
+    key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
     policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
-    signer::{Call, Error, Waits},
+    signer::{Call, Error, KeyView, Waits},
 };
 
 /// Where accounts are recorded; nowhere, if the operator said so.
@@ -255,18 +255,18 @@ impl Account {
     }
 
     /// A key came into being, or another version of it.
-    pub(super) fn made(&self, key: &Key, act: KeyAct) {
+    pub(super) fn made(&self, view: &KeyView, act: KeyAct) {
+        let newest = view.key.as_deref().map(Key::newest);
+        let version = newest.map(|newest| newest.version.version);
+        self.changed(view, version, act);
+    }
+
+    /// A key, or one version of it, is in another state.
+    pub(super) fn changed(&self, view: &KeyView, version: Option<Version>, act: KeyAct) {
         if let Some(audit) = &self.roll.audit {
-            let facts = key.primary();
-            let public = facts.public.as_ref();
-            let change = Event::KeyChanged(KeyChange {
-                key: key.name.clone(),
-                version: Some(facts.version.version),
-                act,
-                public_key: public.map(|public| Digest::from_bytes(public.sha256())),
-                by: Some(self.identity.as_ref().into()),
-            });
-            let wait = audit.record(change);
+            let mut change = key_change(view, version, act);
+            change.by = Some(self.identity.as_ref().into());
+            let wait = audit.record(Event::KeyChanged(change));
             self.state().waits.push(Box::pin(wait));
         }
     }
@@ -347,6 +347,22 @@ impl<S> Deref for Granted<S> {
 
     fn deref(&self) -> &Permit<S> {
         &self.0
+    }
+}
+
+/// What the log says of a change that nobody asked for.
+pub(super) fn key_change(view: &KeyView, version: Option<Version>, act: KeyAct) -> KeyChange {
+    let facts = version.and_then(|version| {
+        let key = view.name.clone();
+        view.key.as_ref()?.version(&KeyVersion { key, version })
+    });
+    let public = facts.and_then(|facts| facts.public.as_ref());
+    KeyChange {
+        key: view.name.clone(),
+        version,
+        act,
+        public_key: public.map(|public| Digest::from_bytes(public.sha256())),
+        by: None,
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     policy::{Denied, Operation},
     scheme::SchemeName,
     signer::{NotReady, PlatformError},
+    store::{StoreError, VersionState},
 };
 
 /// Why a request was not done.
@@ -28,6 +29,75 @@ pub enum Error {
     /// The key has no such version.
     #[error("there is no version {0}")]
     NoSuchVersion(KeyVersion),
+    /// The version may not be used now, or never again.
+    #[error("{version} is {state}: {}", what_to_do(*state))]
+    VersionNotEnabled {
+        /// Which.
+        version: KeyVersion,
+        /// What it is.
+        state: VersionState,
+    },
+    /// What is known of keys was never read, since this daemon started.
+    #[error(
+        "which versions are disabled is not known yet, since the store could not be read; try again when it can"
+    )]
+    StatesUnknown,
+    /// Not from this state.
+    #[error("{version} is {state}, and can't be {wanted}: expected {expected}")]
+    Transition {
+        /// Which.
+        version: KeyVersion,
+        /// What it is.
+        state: VersionState,
+        /// What it should become.
+        wanted: &'static str,
+        /// What it should be for that.
+        expected: &'static str,
+    },
+    /// The primary version, while there is another that could be it.
+    #[error(
+        "{0} is the primary version, and another is enabled; make that the primary one first, then destroy this"
+    )]
+    PrimaryNotDestroyed(KeyVersion),
+    /// Somebody has changed the key since the caller has read it.
+    #[error(
+        "the etag of key {key} is {found:?} now, and {given:?} was given: it was changed meanwhile; read it again"
+    )]
+    EtagMismatch {
+        /// Which key.
+        key: KeyName,
+        /// What the caller gave.
+        given: String,
+        /// What it is.
+        found: String,
+    },
+    /// A name whose versions were destroyed.
+    #[error(
+        "versions of a key named {0} were destroyed, and a name means one key for ever; take another name"
+    )]
+    NameRetired(KeyName),
+    /// A key of other programs.
+    #[error(
+        "the key {0} was made by another program, so its versions are made there too; or make a key under another name"
+    )]
+    NotRotatable(KeyName),
+    /// Somebody makes or destroys a version of the key just now.
+    #[error("another call is making or destroying a version of the key {0}; try again in a moment")]
+    KeyHeld(KeyName),
+    /// The daemon has no store.
+    #[error("this daemon has no store, which this needs")]
+    NoStore,
+    /// The same request id with something else.
+    #[error(
+        "the request id {0:?} was used for another request of yours; give each its own, and a repeated one its first"
+    )]
+    RequestIdReused(String),
+    /// Another attempt at the same request is under way.
+    #[error("the request {0:?} is being done just now; ask again for its answer")]
+    RequestInProgress(String),
+    /// The store could not do it.
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// The key is there but can't be used.
     #[error("the key {key} can't be used: {why}")]
     Unusable {
@@ -151,6 +221,38 @@ impl Error {
             Self::Platform(error) => error.reason(),
             Self::Audit(_) => "AUDIT_UNAVAILABLE",
             Self::Token(error) => error.reason(),
+            Self::VersionNotEnabled { state, .. } => match state {
+                VersionState::Enabled | VersionState::Disabled => "KEY_VERSION_DISABLED",
+                VersionState::DestroyScheduled => "KEY_VERSION_DESTROY_SCHEDULED",
+                VersionState::Destroyed => "KEY_VERSION_DESTROYED",
+            },
+            Self::Transition { .. } => "KEY_VERSION_STATE",
+            Self::PrimaryNotDestroyed(_) => "KEY_VERSION_PRIMARY",
+            Self::StatesUnknown => "KEY_STATES_UNKNOWN",
+            Self::EtagMismatch { .. } => "ETAG_MISMATCH",
+            Self::NameRetired(_) => "KEY_NAME_RETIRED",
+            Self::NotRotatable(_) => "KEY_NOT_ROTATABLE",
+            Self::KeyHeld(_) => "KEY_HELD",
+            Self::NoStore => "STORE_MISSING",
+            Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
+            Self::RequestInProgress(_) => "REQUEST_IN_PROGRESS",
+            Self::Store(error) => error.reason(),
+        }
+    }
+
+    /// Whether something may have been done nevertheless, in the token or in the store.
+    pub(super) const fn leaves_open(&self) -> bool {
+        match self {
+            Self::Store(_) => true,
+            Self::Token(error) => matches!(
+                error,
+                TokenError::OutcomeUnknown
+                    | TokenError::Deadline
+                    | TokenError::Hung
+                    | TokenError::Lost
+                    | TokenError::Fault(_)
+            ),
+            _ => false,
         }
     }
 }
@@ -167,4 +269,13 @@ fn names(algorithms: &[Algorithm]) -> String {
         .map(|algorithm| algorithm.name())
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+const fn what_to_do(state: VersionState) -> &'static str {
+    match state {
+        VersionState::Enabled => "it may be used",
+        VersionState::Disabled => "enable it, or use another version",
+        VersionState::DestroyScheduled => "restore and enable it, or use another version",
+        VersionState::Destroyed => "it is gone for good; use another version",
+    }
 }

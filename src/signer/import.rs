@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Account, Call, Error, Granted, KeyRequest, Signer};
+use super::{Account, Call, Error, Found, Granted, KeyRequest, KeyView, Signer, lifecycle::Maker};
 use crate::{
     algorithm::Algorithm,
     audit::{InputDigest, KeyAct},
     key::{Custody, InvalidUsage, KeyName, Usage},
-    pkcs11::{Key, Token, TokenError, Wrapped, WrappingKey},
-    policy::Creation,
+    pkcs11::{Token, TokenError, Wrapped, WrappingKey},
+    policy::{Creation, Permit},
+    store::{Claim, VersionFacts},
 };
 
 /// A key that is to be brought in.
@@ -57,7 +58,7 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn import_key(&self, call: &Call, request: ImportRequest) -> Result<Arc<Key>, Error> {
+    pub async fn import_key(&self, call: &Call, request: ImportRequest) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
         let imported = self.import(&account, call, request).await;
         account.close(imported).await
@@ -68,7 +69,7 @@ impl Signer {
         account: &Account,
         call: &Call,
         request: ImportRequest,
-    ) -> Result<Arc<Key>, Error> {
+    ) -> Result<KeyView, Error> {
         let ImportRequest {
             key,
             custody,
@@ -97,10 +98,6 @@ impl Signer {
         let _reserved = self
             .reserve(&name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
-        match self.find(&name) {
-            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
-            _ => return Err(Error::Token(TokenError::Exists(name))),
-        }
         token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -110,11 +107,16 @@ impl Signer {
         }
         let input = InputDigest::of(&wrapped.bytes);
         let permit = account.intend(granted, Some(input), wrapped.public.as_ref())?;
-        let key = token
-            .import(permit, &usage, custody, wrapped, call.deadline)
-            .await?;
+        let made = self.made_once(
+            call,
+            &name,
+            (&usage, custody),
+            token,
+            token.import(permit, &usage, custody, wrapped, call.deadline),
+        );
+        let key = made.await?;
         account.made(&key, KeyAct::Imported);
-        tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), %custody, "key imported");
+        tracing::info!(client.id = %call.identity.name(), key = %name, token = %token.name(), %custody, "key imported");
         Ok(key)
     }
 
@@ -128,7 +130,7 @@ impl Signer {
         call: &Call,
         name: &KeyName,
         wrapped: Wrapped,
-    ) -> Result<Arc<Key>, Error> {
+    ) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
         let imported = self.import_version(&account, call, name, wrapped).await;
         account.close(imported).await
@@ -140,7 +142,7 @@ impl Signer {
         call: &Call,
         name: &KeyName,
         wrapped: Wrapped,
-    ) -> Result<Arc<Key>, Error> {
+    ) -> Result<KeyView, Error> {
         // Which algorithms, only the key tells; who may not import it at all is not told whether it is there.
         let _granted = self.may_import(account, call, name)?;
         let found = self.find(name)?;
@@ -154,13 +156,57 @@ impl Signer {
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         let input = InputDigest::of(&wrapped.bytes);
         let permit = account.intend(granted, Some(input), wrapped.public.as_ref())?;
-        let key = found
-            .token
-            .import_version(permit, wrapped, call.deadline)
+        let held = self.hold(name, call.deadline).await?;
+        let made = self.next_import(call, &found, &held, permit, wrapped).await;
+        self.let_go(Some(held), &made).await;
+        if let Ok(key) = &made {
+            account.made(key, KeyAct::Imported);
+        }
+        made
+    }
+
+    /// Brings in the next version, for whoever holds the key.
+    async fn next_import(
+        &self,
+        call: &Call,
+        found: &Found,
+        held: &Claim,
+        permit: Permit<Creation>,
+        wrapped: Wrapped,
+    ) -> Result<KeyView, Error> {
+        let name = &found.key.name;
+        found.token.refresh().await?;
+        let found = self.find(name)?;
+        // Until it is said to be, the new version is not the primary one.
+        let facts = self
+            .change(name, None, |facts| {
+                facts.primary = facts.primary.or(Some(found.primary_number()));
+                Ok(())
+            })
             .await?;
-        account.made(&key, KeyAct::Imported);
-        tracing::info!(client.id = %call.identity.name(), key = %key.primary().version, token = %found.token.name(), "key version imported");
-        Ok(key)
+        let maker = Maker::of(call);
+        let was_made = |one: &VersionFacts| maker.request.is_some() && one.request == maker.request;
+        if facts.versions.values().any(was_made) {
+            return Ok(self.view(found.key));
+        }
+        let newest = found.key.newest().version.version;
+        let last = facts.versions.keys().next_back().copied();
+        let left = held.attempt() > 1 && last.is_some_and(|last| last < newest);
+        let (version, key) = if left {
+            (newest, found.key)
+        } else {
+            let version = self.next_number(&found.key, &facts)?;
+            let token = &found.token;
+            let made = token.import_version(permit, version, wrapped, call.deadline);
+            (version, made.await?)
+        };
+        let facts = self.enter(name, version, maker, true).await?;
+        tracing::info!(client.id = %call.identity.name(), key = %name, version = %version, token = %found.token.name(), "key version imported");
+        Ok(KeyView {
+            name: name.clone(),
+            key: Some(key),
+            facts,
+        })
     }
 
     /// Leave to import a key of this name with at least one algorithm.

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Call, Error, Selector, SignatureForm, Signer, certificate_request, digest_of, finish,
+    Account, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request, digest_of,
+    finish, lifecycle::Maker,
 };
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
     audit::KeyAct,
-    key::{InvalidUsage, KeyName, KeyVersion, Usage},
+    key::{Custody, InvalidUsage, KeyName, KeyVersion, Usage, Version},
     pkcs11::{Key, Token, TokenError},
     policy::Operation,
+    store::{self, VersionState},
 };
 
 pub use certificate_request::Certify;
@@ -40,7 +42,7 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<Arc<Key>, Error> {
+    pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
         let created = self.create(&account, call, request).await;
         account.close(created).await
@@ -51,7 +53,7 @@ impl Signer {
         account: &Account,
         call: &Call,
         request: KeyRequest,
-    ) -> Result<Arc<Key>, Error> {
+    ) -> Result<KeyView, Error> {
         let KeyRequest {
             name,
             token,
@@ -84,10 +86,6 @@ impl Signer {
         let _reserved = self
             .reserve(&name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
-        match self.find(&name) {
-            Err(Error::NoSuchKey(_) | Error::Token(_)) => {}
-            _ => return Err(Error::Token(TokenError::Exists(name))),
-        }
         token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -96,10 +94,69 @@ impl Signer {
                 .map_err(Error::NotSupported)?;
         }
         let permit = account.intend(granted, None, None)?;
-        let key = token.create(permit, usage, call.deadline).await?;
-        account.made(&key, KeyAct::Created);
-        tracing::info!(client.id = %call.identity.name(), key = %key.name, token = %token.name(), "key created");
-        Ok(key)
+        let custody = Custody::TokenOnly;
+        let made = self.made_once(
+            call,
+            &name,
+            (&usage, custody),
+            token,
+            token.create(permit, usage.clone(), call.deadline),
+        );
+        let made = made.await?;
+        account.made(&made, KeyAct::Created);
+        tracing::info!(client.id = %call.identity.name(), key = %name, token = %token.name(), "key created");
+        Ok(made)
+    }
+
+    /// Has version 1 of a key made while nobody else makes or destroys anything of that name, and says so in the store.
+    pub(super) async fn made_once(
+        &self,
+        call: &Call,
+        name: &KeyName,
+        (usage, custody): (&Usage, Custody),
+        token: &Token,
+        make: impl Future<Output = Result<Arc<Key>, TokenError>> + Send,
+    ) -> Result<KeyView, Error> {
+        let held = self.hold(name, call.deadline).await?;
+        let outcome = async {
+            token.refresh().await?;
+            let facts = self.change(name, None, |_| Ok(())).await?;
+            let versions = &facts.versions;
+            let is_gone = |one: &store::VersionFacts| one.state == VersionState::Destroyed;
+            if versions.values().any(is_gone) {
+                return Err(Error::NameRetired(name.clone()));
+            }
+            let exists = || Error::Token(TokenError::Exists(name.clone()));
+            let key = match self.find(name) {
+                Err(Error::NoSuchKey(_) | Error::Token(_)) => make.await?,
+                Ok(found) => {
+                    let first = versions.get(&Version::FIRST);
+                    let asked = call.request.is_some();
+                    // The same request was cut off: before it was said in the store, or after.
+                    let is_its_own = match first {
+                        None => held.attempt() > 1,
+                        Some(first) => asked && first.request == call.request,
+                    };
+                    let is_alike = found.key.usage == *usage && found.key.custody == custody;
+                    if !is_its_own || !is_alike || found.key.newest().adopted {
+                        return Err(exists());
+                    }
+                    found.key
+                }
+                Err(_) => return Err(exists()),
+            };
+            let facts = self
+                .enter(name, Version::FIRST, Maker::of(call), true)
+                .await?;
+            Ok(KeyView {
+                name: name.clone(),
+                key: Some(key),
+                facts,
+            })
+        }
+        .await;
+        self.let_go(Some(held), &outcome).await;
+        outcome
     }
 
     /// What is known of a key.
@@ -107,20 +164,20 @@ impl Signer {
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn key(&self, call: &Call, name: &KeyName) -> Result<Arc<Key>, Error> {
+    pub async fn key(&self, call: &Call, name: &KeyName) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
         let verdict = self
             .policy
             .load()
             .authorize_get(&call.identity, name, self.clock.now());
-        let key = account
+        let view = account
             .seen(verdict)
-            .and_then(|_granted| Ok(self.find(name)?.key));
-        account.close(key).await
+            .and_then(|_granted| self.known_view(name));
+        account.close(view).await
     }
 
     /// The keys that the caller may see, by name.
-    pub fn keys(&self, call: &Call) -> Vec<Arc<Key>> {
+    pub fn keys(&self, call: &Call) -> Vec<KeyView> {
         let (policy, now) = (self.policy.load(), self.clock.now());
         let mut keys: Vec<_> = self
             .tokens
@@ -136,7 +193,7 @@ impl Signer {
             .map(|pair| pair[0].name.clone())
             .collect();
         keys.retain(|key| !twins.contains(&key.name));
-        keys
+        keys.into_iter().map(|key| self.view(key)).collect()
     }
 
     /// So many random bytes.

@@ -187,7 +187,7 @@ impl Signer {
             }
             let content = Content::Message(candidate.signing_input().to_vec().into());
             let input = signing_input(algorithm, content)?;
-            for facts in by_key_id(found, key, candidate.key_id()) {
+            for facts in by_key_id(found, key, candidate.key_id())? {
                 let verdict = self.policy.load().authorize(
                     &call.identity,
                     &facts.version,
@@ -361,7 +361,7 @@ impl Signer {
         text: &str,
     ) -> Result<DecryptedJwe, Error> {
         let jwe = Jwe::parse(text)?;
-        let facts = named_or_primary(found, key, &jwe);
+        let facts = named_or_primary(found, key, &jwe)?;
         let openings = jwe.openings(
             |kid| facts.thumbprint.as_deref() == Some(kid),
             &found.key.usage,
@@ -435,6 +435,7 @@ impl Signer {
                     if wanted.version.is_some() && found.key.version(&version).is_none() {
                         return Err(Error::NoSuchVersion(version));
                     }
+                    found.is_live(wanted, operation)?;
                     return Ok(found);
                 }
                 Err(denied) => refusal = Some(denied),
@@ -447,34 +448,44 @@ impl Signer {
     }
 }
 
-/// The versions that a signature may be of: those that `kid` names, or, if it names none of ours, all.
+/// The versions that a signature may be of: those that `kid` names, or, if it names none of ours, all that are enabled.
 fn by_key_id<'a>(
     found: &'a Found,
     wanted: &Selector,
     key_id: Option<&str>,
-) -> Vec<&'a VersionFacts> {
-    let all: Vec<_> = found.versions(wanted).collect();
-    let named: Vec<_> = all
-        .iter()
-        .copied()
+) -> Result<Vec<&'a VersionFacts>, Error> {
+    let named: Vec<_> = found
+        .versions(wanted)
         .filter(|facts| key_id.is_some() && facts.thumbprint.as_deref() == key_id)
         .collect();
-    if named.is_empty() { all } else { named }
+    for facts in &named {
+        found.enabled(facts)?;
+    }
+    Ok(if named.is_empty() {
+        found.live(wanted).collect()
+    } else {
+        named
+    })
 }
 
 /// The version that opens a message: the one that the caller named, or that `kid` names, or the primary.
-fn named_or_primary<'a>(found: &'a Found, wanted: &Selector, jwe: &Jwe) -> &'a VersionFacts {
+fn named_or_primary<'a>(
+    found: &'a Found,
+    wanted: &Selector,
+    jwe: &Jwe,
+) -> Result<&'a VersionFacts, Error> {
     let hints: Vec<_> = jwe.recipients().flatten().collect();
-    found
-        .versions(wanted)
-        .find(|facts| {
-            wanted.version.is_some()
-                || facts
-                    .thumbprint
-                    .as_deref()
-                    .is_some_and(|kid| hints.contains(&kid))
-        })
-        .unwrap_or_else(|| found.key.primary())
+    let named = found.versions(wanted).find(|facts| {
+        wanted.version.is_some()
+            || facts
+                .thumbprint
+                .as_deref()
+                .is_some_and(|kid| hints.contains(&kid))
+    });
+    match named {
+        Some(facts) => found.enabled(facts),
+        None => found.primary(),
+    }
 }
 
 pub(super) async fn open(

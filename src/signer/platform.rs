@@ -120,7 +120,7 @@ impl Signer {
                     let found = self.find(&key.name).ok();
                     vec![KeyFacts {
                         id: key.id.clone(),
-                        public_key: found.and_then(|found| found.key.primary().public.clone()),
+                        public_key: found.and_then(|found| found.primary().ok()?.public.clone()),
                         certificate_serial: key.certificate_serial.clone(),
                     }]
                 }

@@ -92,6 +92,15 @@ pub struct IdempotencyConfig {
     pub retention_seconds: u64,
 }
 
+/// `[lifecycle]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LifecycleConfig {
+    /// How long a version that is to be destroyed can be restored.
+    #[serde(default = "month", deserialize_with = "positive")]
+    pub destroy_delay_seconds: u64,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
@@ -180,6 +189,14 @@ impl Default for IdempotencyConfig {
     fn default() -> Self {
         Self {
             retention_seconds: day(),
+        }
+    }
+}
+
+impl Default for LifecycleConfig {
+    fn default() -> Self {
+        Self {
+            destroy_delay_seconds: month(),
         }
     }
 }
@@ -303,6 +320,9 @@ const fn million() -> u64 {
 }
 const fn day() -> u64 {
     86_400
+}
+const fn month() -> u64 {
+    30 * 86_400
 }
 const fn default_queue() -> u64 {
     4096

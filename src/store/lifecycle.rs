@@ -1,6 +1,6 @@
 //! What is known of keys that PKCS#11 has no place for: which version is primary, which are disabled or go when.
 
-use std::{collections::BTreeMap, fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -10,6 +10,7 @@ use super::{
     database::{Row, Value},
     desk::{Failure, Transaction},
     error::StoreError,
+    idempotency::{Begun, Claim, Request},
 };
 use crate::{
     identity::IdentityName,
@@ -37,8 +38,19 @@ pub struct KeyFacts {
     pub description: String,
     /// What programs say of it.
     pub labels: BTreeMap<String, String>,
+    /// If it is rotated by schedule: how often, and when next.
+    pub rotation: Option<Rotation>,
     /// Its versions, those that are gone among them.
     pub versions: BTreeMap<Version, VersionFacts>,
+}
+
+/// How a key is rotated by schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// How long from one to the next.
+    pub period_seconds: u64,
+    /// When the next is due.
+    pub next: Timestamp,
 }
 
 /// What is known of one version.
@@ -54,6 +66,8 @@ pub struct VersionFacts {
     pub disabled_at: Option<Timestamp>,
     /// When it is to be destroyed, or was.
     pub destroy_at: Option<Timestamp>,
+    /// Which request made it, if that had an id: so that who asks again finds it.
+    pub request: Option<String>,
 }
 
 /// What a version may be used for.
@@ -141,6 +155,39 @@ impl Lifecycle<'_> {
         Ok(Changes { revision, keys })
     }
 
+    /// Leave to change what the token has of a key, for one daemon and one act at a time: two that made the same version
+    /// would leave twins, of which neither can be used. `None` while somebody else has it. It is given back when the
+    /// claim is released or dropped, and at the latest after the lease.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn hold(
+        &self,
+        name: &KeyName,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let identity: IdentityName = HOLDER.parse().expect("a constant that is a name");
+        let request = Request {
+            identity: &identity,
+            method: "hold",
+            id: name.as_str(),
+            content_hash: [0; 32],
+        };
+        Ok(
+            match self.store.idempotency().begin(request, now, lease).await? {
+                Begun::New(claim) => Some(claim),
+                Begun::InProgress { .. } | Begun::Answered(_) | Begun::OtherContent => None,
+            },
+        )
+    }
+
+    /// How long a version that is to be destroyed can be restored: `[lifecycle]`.
+    pub const fn destroy_delay(&self) -> Duration {
+        Duration::from_secs(self.store.lifecycle.destroy_delay_seconds)
+    }
+
     /// The last revision, which is looked for once a second: other daemons make changes too. When it changes, ask for
     /// [`Lifecycle::snapshot_since`].
     pub fn revisions(&self) -> watch::Receiver<Revision> {
@@ -162,7 +209,8 @@ async fn read(
 ) -> Result<Vec<(KeyName, KeyFacts)>, Failure> {
     let sql = format!(
         "SELECT key_facts.name, revision, primary_version, description, labels, \
-                version, state, created_by, created_at, disabled_at, destroy_at \
+                version, state, created_by, created_at, disabled_at, destroy_at, \
+                rotation_seconds, next_rotation_at, request \
          FROM key_facts LEFT JOIN version_facts ON version_facts.name = key_facts.name \
          WHERE {which} ORDER BY key_facts.name, version"
     );
@@ -188,11 +236,14 @@ async fn write(
     let key: Value = name.as_str().into();
     let labels =
         serde_json::to_string(&facts.labels).map_err(|error| strange(error.to_string()))?;
-    let sql = "INSERT INTO key_facts (name, revision, primary_version, description, labels) \
-               VALUES ($1, $2, $3, $4, $5) \
+    let sql = "INSERT INTO key_facts (name, revision, primary_version, description, labels, \
+                                      rotation_seconds, next_rotation_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7) \
                ON CONFLICT (name) DO UPDATE \
                SET revision = excluded.revision, primary_version = excluded.primary_version, \
-                   description = excluded.description, labels = excluded.labels";
+                   description = excluded.description, labels = excluded.labels, \
+                   rotation_seconds = excluded.rotation_seconds, \
+                   next_rotation_at = excluded.next_rotation_at";
     let primary = facts.primary.map(|version| i64::from(version.number()));
     let values = [
         key.clone(),
@@ -200,14 +251,16 @@ async fn write(
         Value::Integer(primary),
         (&*facts.description).into(),
         (&*labels).into(),
+        Value::Integer(facts.rotation.map(|one| one.period_seconds.cast_signed())),
+        Value::Integer(facts.rotation.map(|one| one.next.0)),
     ];
     transaction.query(sql, &values).await?;
     let sql = "DELETE FROM version_facts WHERE name = $1";
     transaction.query(sql, std::slice::from_ref(&key)).await?;
     for (version, facts) in &facts.versions {
         let sql = "INSERT INTO version_facts \
-                   (name, version, state, created_by, created_at, disabled_at, destroy_at) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7)";
+                   (name, version, state, created_by, created_at, disabled_at, destroy_at, request) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         let moment = |time: Option<Timestamp>| Value::Integer(time.map(|time| time.0));
         let values = [
             key.clone(),
@@ -217,6 +270,7 @@ async fn write(
             moment(facts.created_at),
             moment(facts.disabled_at),
             moment(facts.destroy_at),
+            Value::Text(facts.request.clone()),
         ];
         transaction.query(sql, &values).await?;
     }
@@ -229,8 +283,18 @@ fn key(row: &Row) -> Result<KeyFacts, sqlx::Error> {
         primary: version(row, 2)?,
         description: row.text(3)?,
         labels: serde_json::from_str(&row.text(4)?).map_err(|error| strange(error.to_string()))?,
+        rotation: rotation(row)?,
         versions: BTreeMap::new(),
     })
+}
+
+fn rotation(row: &Row) -> Result<Option<Rotation>, sqlx::Error> {
+    let period = row.integer_if_any(11)?;
+    let next = row.integer_if_any(12)?;
+    Ok(period.zip(next).map(|(period, next)| Rotation {
+        period_seconds: period.cast_unsigned(),
+        next: Timestamp(next),
+    }))
 }
 
 fn version_facts(row: &Row) -> Result<VersionFacts, sqlx::Error> {
@@ -241,6 +305,7 @@ fn version_facts(row: &Row) -> Result<VersionFacts, sqlx::Error> {
         created_at: moment(8)?,
         disabled_at: moment(9)?,
         destroy_at: moment(10)?,
+        request: row.text_if_any(13)?,
     })
 }
 
@@ -318,3 +383,6 @@ impl fmt::Display for Revision {
         write!(formatter, "{}", self.0)
     }
 }
+
+/// Whom the store knows as the one that holds keys: no client, since no certificate is for it.
+const HOLDER: &str = "spiffe://chancery.internal/lifecycle";

@@ -100,6 +100,7 @@ impl Bench {
                 Vec::new()
             },
             compression_allowed: false,
+            request_id: String::new(),
         };
         self.client.keys().create_key(request).await.unwrap();
     }

@@ -49,8 +49,8 @@ pub struct Setup {
 pub struct Seat {
     /// Its name there.
     pub name: String,
-    /// The token.
-    pub token: Token,
+    /// The token, which daemons may share.
+    pub token: Arc<Token>,
     /// The module, if it is not SoftHSM's.
     pub module: Option<PathBuf>,
     /// How many worker processes.
@@ -93,13 +93,13 @@ pub const ALLOW_TEST: &str = r#"
 name = "everything"
 identities = ["spiffe://chancery.test/test"]
 keys = ["*"]
-operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "request_certificate", "generate_random"]
+operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "rotate", "update", "destroy", "request_certificate", "generate_random"]
 algorithms = ["*"]
 "#;
 
 impl Setup {
     /// One token, called `main`, and [`ALLOW_TEST`].
-    pub fn new(token: Token) -> Self {
+    pub fn new(token: impl Into<Arc<Token>>) -> Self {
         Self {
             pki: Pki::new(),
             tokens: vec![Seat::new("main", token)],
@@ -191,7 +191,8 @@ jwks_keys = ["*"]
 
 impl Seat {
     /// Two workers of one thread.
-    pub fn new(name: &str, token: Token) -> Self {
+    pub fn new(name: &str, token: impl Into<Arc<Token>>) -> Self {
+        let token = token.into();
         let conf = token.conf().display().to_string();
         Self {
             name: name.to_owned(),
@@ -266,6 +267,13 @@ impl Daemon {
     pub fn kill(&mut self) {
         self.process.child.kill().expect("to kill the daemon");
         self.process.child.wait().expect("its end");
+    }
+
+    /// Kills it as a power failure does, and starts it again on the same directory: with another port.
+    pub fn crash_and_restart(&mut self) {
+        self.process.child.kill().expect("to kill the daemon");
+        self.process.child.wait().expect("its status");
+        self.process = Process::start(&self.setup, self.directory.path());
     }
 
     /// Starts it again on the same directory, when it has ended.

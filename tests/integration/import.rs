@@ -390,6 +390,7 @@ async fn the_next_version_signs_and_the_old_one_still_verifies() {
     let request = ImportKeyVersionRequest {
         name: "keys/nowhere".to_owned(),
         wrapped: Some(wrapped),
+        request_id: String::new(),
     };
     let refused = Refusal::expect(client.keys().import_key_version(request).await);
     assert_eq!(refused.reason, "KEY_NOT_FOUND");
@@ -887,6 +888,7 @@ async fn who_may_not_import_learns_nothing() {
             let request = ImportKeyVersionRequest {
                 name: name.to_owned(),
                 wrapped: Some(wrapped.clone()),
+                request_id: String::new(),
             };
             let refused = Refusal::expect(client.keys().import_key_version(request).await);
             said.push((

@@ -21,6 +21,7 @@ mod harness;
 mod http2;
 mod import;
 mod jose;
+mod key_life;
 mod keys;
 mod layering;
 mod lifecycle;

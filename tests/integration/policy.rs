@@ -294,6 +294,43 @@ async fn ask(
             let result = client.keys().create_key(request).await;
             result.map(drop).map_err(Failure::from)
         }
+        Operation::Rotate => {
+            let request = v1::UpdateKeyRequest {
+                key: Some(v1::Key {
+                    name,
+                    ..Default::default()
+                }),
+                update_mask: Some(prost_types::FieldMask {
+                    paths: vec!["rotation_period".to_owned()],
+                }),
+                ..Default::default()
+            };
+            let result = client.keys().update_key(request).await;
+            result.map(drop).map_err(Failure::from)
+        }
+        Operation::Update => {
+            let request = v1::UpdateKeyRequest {
+                key: Some(v1::Key {
+                    name,
+                    ..Default::default()
+                }),
+                update_mask: Some(prost_types::FieldMask {
+                    paths: vec!["labels".to_owned()],
+                }),
+                ..Default::default()
+            };
+            let result = client.keys().update_key(request).await;
+            result.map(drop).map_err(Failure::from)
+        }
+        Operation::Destroy => {
+            // Allowed, it fails for there is no such version.
+            let request = v1::DestroyKeyVersionRequest {
+                name: format!("{name}/versions/99"),
+                ..Default::default()
+            };
+            let result = client.keys().destroy_key_version(request).await;
+            result.map(drop).map_err(Failure::from)
+        }
         Operation::Import => {
             // The same.
             let request = v1::ImportKeyRequest {

@@ -4,7 +4,7 @@ mod idempotency;
 mod killed;
 mod lifecycle;
 mod place;
-mod postgres;
+pub mod postgres;
 mod proposals;
 mod quota;
 mod replay;

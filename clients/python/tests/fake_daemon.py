@@ -156,6 +156,60 @@ class _KeyService(key_service_pb2_grpc.KeyServiceServicer):
 
         return self.daemon.answer(context, work)
 
+    def _change(self, context, name, change):
+        def work():
+            for key in self.daemon.created:
+                if key.name == "/".join(name.split("/")[:2]):
+                    change(key)
+                    return key
+            raise Refusal(grpc.StatusCode.PERMISSION_DENIED, "DENIED", "not allowed")
+
+        return self.daemon.answer(context, work)
+
+    def CreateKeyVersion(self, request, context):
+        def change(key):
+            name = f"{key.name}/versions/{len(key.versions) + 1}"
+            version = resources_pb2.KeyVersion(name=name, state=resources_pb2.KEY_VERSION_STATE_ENABLED)
+            version.create_time.seconds = 1_700_000_000
+            versions = [version, *key.versions]
+            del key.versions[:]
+            key.versions.extend(versions)
+            if request.make_primary:
+                key.primary_version = name
+
+        key = self._change(context, request.name, change)
+        return key_service_pb2.CreateKeyVersionResponse(key=key)
+
+    def UpdateKey(self, request, context):
+        def change(key):
+            mask = request.update_mask.paths
+            if "labels" in mask:
+                key.labels.clear()
+            request.update_mask.MergeMessage(request.key, key, replace_message_field=True, replace_repeated_field=True)
+
+        return key_service_pb2.UpdateKeyResponse(key=self._change(context, request.key.name, change))
+
+    def _state(self, context, name, state):
+        def change(key):
+            for version in key.versions:
+                if version.name == name:
+                    version.state = state
+
+        return self._change(context, name, change)
+
+    def UpdateKeyVersion(self, request, context):
+        assert request.update_mask.paths == ["state"]
+        key = self._state(context, request.key_version.name, request.key_version.state)
+        return key_service_pb2.UpdateKeyVersionResponse(key=key)
+
+    def DestroyKeyVersion(self, request, context):
+        key = self._state(context, request.name, resources_pb2.KEY_VERSION_STATE_DESTROY_SCHEDULED)
+        return key_service_pb2.DestroyKeyVersionResponse(key=key)
+
+    def RestoreKeyVersion(self, request, context):
+        key = self._state(context, request.name, resources_pb2.KEY_VERSION_STATE_DISABLED)
+        return key_service_pb2.RestoreKeyVersionResponse(key=key)
+
     def GetKey(self, request, context):
         def work():
             for key in self.daemon.created:

@@ -181,6 +181,30 @@ def test_create_and_get_key(client):
     assert (version.local, version.extractable, version.sensitive) == (True, False, None)
 
 
+def test_the_life_of_a_key(client):
+    client.create_key("life", type="EC_P256", purpose="SIGN", algorithms=["ES256"])
+    rotated = client.create_key_version("life", make_primary=False)
+    assert [version.name for version in rotated.versions] == ["keys/life/versions/2", "keys/life/versions/1"]
+    assert rotated.primary_version == "keys/life/versions/1"
+    assert rotated.versions[0].create_time.timestamp() == 1_700_000_000
+    assert rotated.versions[1].create_time is None
+    updated = client.update_key(
+        "life", description="d", labels={"a": "b"}, primary_version="life/2", rotation_period_seconds=60
+    )
+    assert (updated.description, updated.labels) == ("d", {"a": "b"})
+    assert (updated.primary_version, updated.rotation_period_seconds) == ("keys/life/versions/2", 60)
+    states = [
+        act("life/1").versions[1].state
+        for act in (
+            client.disable_key_version,
+            client.enable_key_version,
+            client.destroy_key_version,
+            client.restore_key_version,
+        )
+    ]
+    assert states == ["DISABLED", "ENABLED", "DESTROY_SCHEDULED", "DISABLED"]
+
+
 def test_list_keys_goes_through_every_page(client, daemon):
     for number in range(5):
         client.create_key(f"k{number}", type="ED25519", purpose="SIGN", algorithms=["EdDSA"])

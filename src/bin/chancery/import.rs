@@ -118,6 +118,7 @@ impl Import {
             compression_allowed: self.allow_compression,
             custody: wire::custody_to_proto(custody).into(),
             wrapped: Some(wrapped),
+            request_id: String::new(),
         };
         let response = client.keys().import_key(client.request(request)).await?;
         Ok(response.into_inner().key)
@@ -139,6 +140,7 @@ impl Import {
         let request = ImportKeyVersionRequest {
             name,
             wrapped: Some(wrapped),
+            request_id: String::new(),
         };
         let response = client
             .keys()

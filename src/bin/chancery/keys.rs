@@ -9,7 +9,8 @@ use chancery::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
     key::{Custody, KeyName, Usage},
     proto::v1::{
-        CreateKeyRequest, GetJwksRequest, GetKeyRequest, GetPublicKeyRequest, Key, TokenAttributes,
+        CreateKeyRequest, GetJwksRequest, GetKeyRequest, GetPublicKeyRequest, Key, KeyVersion,
+        TokenAttributes,
     },
     wire::{self, KeyResource},
 };
@@ -18,6 +19,7 @@ use crate::{
     Session, arguments,
     csr::Csr,
     import::Import,
+    life::{Rotate, Turn, Update},
     output::{self, Streams},
     trouble::Trouble,
 };
@@ -33,6 +35,22 @@ pub(crate) enum Keys {
         key: KeyName,
     },
     Create(Create),
+    Rotate(Rotate),
+    Update(Update),
+    /// List the versions of a key, with their states
+    Versions {
+        /// Its name
+        #[arg(value_name = "KEY", value_parser = arguments::key_name)]
+        key: KeyName,
+    },
+    /// Have a version used again
+    Enable(Turn),
+    /// Have a version refused, in all daemons within two seconds, until it is enabled again
+    Disable(Turn),
+    /// Have a version destroyed; until its time is over it is refused, and can be restored
+    Destroy(Turn),
+    /// Take a version back that was to be destroyed; it is disabled then
+    Restore(Turn),
     Import(Import),
     Public(Public),
     /// Print the public keys that you may see as one JWK Set
@@ -72,6 +90,9 @@ pub(crate) struct Create {
     /// Which token; needed only if the daemon has several
     #[arg(long, value_name = "NAME")]
     token: Option<String>,
+    /// Done once under this id, however often it is asked for
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    request_id: String,
 }
 
 /// Print a public key
@@ -107,6 +128,13 @@ impl Keys {
             Self::List => list(session).await,
             Self::Describe { key } => describe(session, key).await,
             Self::Create(create) => create.run(session).await,
+            Self::Rotate(rotate) => rotate.run(session).await,
+            Self::Update(update) => update.run(session).await,
+            Self::Versions { key } => versions(session, key).await,
+            Self::Enable(turn) => turn.enable(session, true).await,
+            Self::Disable(turn) => turn.enable(session, false).await,
+            Self::Destroy(turn) => turn.destroy(session).await,
+            Self::Restore(turn) => turn.restore(session).await,
             Self::Import(import) => import.run(session).await,
             Self::Public(public) => public.run(session).await,
             Self::Jwks => jwks(session).await,
@@ -147,6 +175,37 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
     session.streams.table(&header, rows)
 }
 
+async fn versions(session: &mut Session<'_>, key: KeyName) -> Result<(), Trouble> {
+    let client = session.client()?;
+    let request = GetKeyRequest {
+        name: KeyResource::from(key).to_string(),
+    };
+    let response = client.keys().get_key(client.request(request)).await?;
+    let key = response.into_inner().key.unwrap_or_default();
+    if session.global.json {
+        return session.streams.json(&as_json(&key));
+    }
+    let rows = key
+        .versions
+        .iter()
+        .map(|version| {
+            vec![
+                short(&version.name),
+                state_name(version),
+                (version.name == key.primary_version)
+                    .then_some("primary")
+                    .unwrap_or_default()
+                    .to_owned(),
+                time_name(version.create_time),
+                output::printable(&version.created_by),
+                time_name(version.destroy_time),
+            ]
+        })
+        .collect();
+    let header = ["version", "state", "", "created", "by", "destroyed"];
+    session.streams.table(&header, rows)
+}
+
 async fn describe(session: &mut Session<'_>, key: KeyName) -> Result<(), Trouble> {
     let client = session.client()?;
     let request = GetKeyRequest {
@@ -184,6 +243,7 @@ impl Create {
                 .map(|one| wire::content_encryption_to_proto(one).into())
                 .collect(),
             compression_allowed: self.allow_compression,
+            request_id: self.request_id,
         };
         let response = client.keys().create_key(client.request(request)).await?;
         show(session, response.into_inner().key)
@@ -264,12 +324,37 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
     };
     lines.push(("custody", custody));
     lines.push(("primary version", key.primary_version.clone()));
+    if !key.description.is_empty() {
+        lines.push(("description", output::printable(&key.description)));
+    }
+    for (name, value) in &key.labels {
+        lines.push(("label", output::printable(&format!("{name}={value}"))));
+    }
+    if let Some(period) = key.rotation_period {
+        let next = time_name(key.next_rotation_time);
+        lines.push((
+            "rotated",
+            format!("every {} s, next {next}", period.seconds),
+        ));
+    }
+    if !key.etag.is_empty() {
+        lines.push(("etag", output::printable(&key.etag)));
+    }
     for (name, value) in lines {
         field(session.streams, "", name, &value)?;
     }
     for version in &key.versions {
         session.streams.line(&format!("\n{}", version.name))?;
-        let mut lines = Vec::new();
+        let mut lines = vec![("state", state_name(version))];
+        if version.destroy_time.is_some() {
+            lines.push(("destroyed", time_name(version.destroy_time)));
+        }
+        if version.create_time.is_some() {
+            lines.push(("created", time_name(version.create_time)));
+        }
+        if !version.created_by.is_empty() {
+            lines.push(("created by", output::printable(&version.created_by)));
+        }
         if !version.public_key_sha256.is_empty() {
             lines.push(("thumbprint", version.thumbprint.clone()));
             lines.push(("sha-256", version.public_key_sha256.clone()));
@@ -359,6 +444,10 @@ fn as_json(key: &Key) -> Value {
                 "thumbprint": version.thumbprint,
                 "adopted": version.adopted,
                 "imported": version.imported,
+                "state": state_name(version),
+                "create_time": version.create_time.map(|time| time.to_string()),
+                "destroy_time": version.destroy_time.map(|time| time.to_string()),
+                "created_by": version.created_by,
             })
         })
         .collect::<Vec<_>>();
@@ -372,6 +461,11 @@ fn as_json(key: &Key) -> Value {
         "compression_allowed": key.compression_allowed,
         "custody": custody_name(key),
         "primary_version": key.primary_version,
+        "description": key.description,
+        "labels": key.labels,
+        "etag": key.etag,
+        "rotation_period_seconds": key.rotation_period.map(|period| period.seconds),
+        "next_rotation_time": key.next_rotation_time.map(|time| time.to_string()),
         "versions": versions,
     })
 }
@@ -386,6 +480,17 @@ fn short(name: &str) -> String {
         Ok(KeyResource { key, version: None }) => key.to_string(),
         Err(_) => output::printable(name),
     }
+}
+
+fn state_name(version: &KeyVersion) -> String {
+    let name = version.state().as_str_name();
+    let name = name.strip_prefix("KEY_VERSION_STATE_").unwrap_or(name);
+    name.to_ascii_lowercase()
+}
+
+/// RFC 3339.
+fn time_name(time: Option<prost_types::Timestamp>) -> String {
+    time.map(|time| time.to_string()).unwrap_or_default()
 }
 
 fn key_type_name(key: &Key) -> String {

@@ -26,6 +26,7 @@ mod import;
 mod jwe;
 mod jws;
 mod keys;
+mod life;
 mod message;
 mod output;
 mod partners;

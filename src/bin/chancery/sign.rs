@@ -142,6 +142,7 @@ impl Call {
             digest,
             input_crc32c: None,
             ecdsa_encoding: self.encoding.into(),
+            request_id: String::new(),
         };
         let made = session.client()?.sign(request).await?;
         if session.global.json {

@@ -32,27 +32,29 @@ impl Lane {
         allowed
     }
 
-    /// Makes a key, unless it is there: first its record, then the key, so that a key of ours is never without
-    /// its limits.
+    /// Makes a key, or another version of one, unless it is there: first the record of a new key, then the key, so that
+    /// a key of ours is never without its limits.
     pub(super) fn create(
         &mut self,
         version: &KeyVersion,
         key_type: KeyType,
         flags: Flags,
         allowed: &[MechanismType],
-        record: Vec<u8>,
+        record: Option<Vec<u8>>,
     ) -> Result<Option<Inventory>, Fault> {
         let session = self
             .module
             .pkcs11
             .open_rw_session(self.module.slot)
             .map_err(ours)?;
-        if is_taken(&session, version, true)? {
+        if is_taken(&session, version, record.is_some())? {
             return Ok(None);
         }
-        let recorded = put_record(&session, version.key.as_str(), record)?;
+        let recorded = record
+            .map(|record| put_record(&session, version.key.as_str(), record))
+            .transpose()?;
         let made = generate(&session, key_type, flags, allowed, &version.to_string());
-        if made.is_err() {
+        if let (Err(_), Some(recorded)) = (&made, recorded) {
             // The first error is the one to tell; a record without a key does nothing.
             let _ = session.destroy_object(recorded);
         }

@@ -146,7 +146,7 @@ impl Signer {
         }
         let content = Content::Message(candidate.signing_input().to_vec().into());
         let input = signing_input(algorithm, content)?;
-        for facts in found.key.versions.iter().take(super::opening::MAX_VERSIONS) {
+        for facts in found.all_live().take(super::opening::MAX_VERSIONS) {
             let digest = Some(digest_of(algorithm, &input));
             let permit = admitted.intend(facts, Operation::Verify, algorithm, digest)?;
             let mac = found
@@ -192,7 +192,7 @@ impl Signer {
             .into_iter()
             .find(|algorithm| found.key.usage.allows(*algorithm))
             .ok_or(PlatformError::NoAccessTokens)?;
-        let facts = found.key.primary();
+        let facts = found.primary()?;
         let payload = serde_json::to_vec(claims).expect("texts and numbers");
         let draft = Draft::new(JwsParameters {
             algorithm,

@@ -33,7 +33,7 @@ impl Signer {
                     MessagePart::Secret(if key.name == permit.key().key {
                         permit.key().clone()
                     } else {
-                        self.find(&key.name)?.key.primary().version.clone()
+                        self.find(&key.name)?.primary()?.version.clone()
                     })
                 }
             });

@@ -34,7 +34,7 @@ impl Signer {
             return recovered(admitted, sealed);
         }
         let found = self.playing(admitted, &sealed.key_role, sealed.algorithm)?;
-        for facts in found.key.versions.iter().take(MAX_VERSIONS) {
+        for facts in found.all_live().take(MAX_VERSIONS) {
             let opened = self
                 .opened_with(call, admitted, &found, facts, sealed)
                 .await?;

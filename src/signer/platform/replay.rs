@@ -36,6 +36,11 @@ impl ReplayMemory {
         Self(None)
     }
 
+    /// The store, if there is one.
+    pub(in crate::signer) fn store(&self) -> Option<Store> {
+        self.0.clone()
+    }
+
     /// Whether the message has not been seen before; from now on it has.
     pub(super) async fn is_new(&self, message: Remembered<'_>) -> Result<bool, PlatformError> {
         let store = self.0.as_ref().ok_or_else(|| {

@@ -105,7 +105,7 @@ impl Signer {
     ) -> Result<(Vec<u8>, KeyUsed), Error> {
         let algorithm = signing.algorithm;
         let found = self.playing(admitted, signing.key_role, algorithm)?;
-        let facts = found.key.primary();
+        let facts = found.primary()?;
         let intend = |input| admitted.intend(facts, Operation::Sign, algorithm, input);
         let raw = match signing.string.bytes() {
             Some(string) => {
@@ -137,7 +137,7 @@ impl Signer {
     ) -> Result<String, Error> {
         let draft = sealing.proving_origin().map_err(PlatformError::from)?;
         let found = self.playing(admitted, &sealing.key_role, sealing.algorithm)?;
-        let facts = found.key.primary();
+        let facts = found.primary()?;
         // Of a content key not even a hash is written down.
         let permit = admitted.intend(facts, Operation::Sign, sealing.algorithm, None)?;
         let proof = found

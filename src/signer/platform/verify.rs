@@ -277,7 +277,7 @@ impl Signer {
     ) -> Result<Option<Right>, Error> {
         let algorithm = verifying.algorithm;
         let found = self.playing(admitted, verifying.key_role, algorithm)?;
-        for facts in found.key.versions.iter().take(MAX_VERSIONS) {
+        for facts in found.all_live().take(MAX_VERSIONS) {
             let used = || KeyUsed::ours(facts.version.clone(), algorithm, facts.public.as_ref());
             let mut made: Option<(usize, Vec<u8>)> = None;
             for (

@@ -107,6 +107,7 @@ impl World {
         let request = ImportKeyVersionRequest {
             name: format!("keys/{}", held.name),
             wrapped: Some(wrapped(&client, &held).await),
+            request_id: String::new(),
         };
         client.keys().import_key_version(request).await.unwrap();
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Instant};
 
 use chancery::{
     key::{KeyName, Version},
-    store::{KeyFacts, Revision, Store, StoreError, VersionFacts, VersionState},
+    store::{KeyFacts, Revision, Rotation, Store, StoreError, VersionFacts, VersionState},
 };
 
 use super::place::{at, on_both};
@@ -24,6 +24,7 @@ fn facts() -> KeyFacts {
         created_at: Some(at(0)),
         disabled_at: None,
         destroy_at: None,
+        request: Some("0f3a".to_owned()),
     };
     let scheduled = VersionFacts {
         state: VersionState::DestroyScheduled,
@@ -31,12 +32,17 @@ fn facts() -> KeyFacts {
         created_at: None,
         disabled_at: Some(at(7)),
         destroy_at: Some(at(1000)),
+        request: None,
     };
     KeyFacts {
         revision: Revision(0),
         primary: Some(version(2)),
         description: "pays \"everybody\" '; DROP TABLE key_facts; --".to_owned(),
         labels: BTreeMap::from([("team".to_owned(), "zahlungen-ü".to_owned())]),
+        rotation: Some(Rotation {
+            period_seconds: 86_400,
+            next: at(500),
+        }),
         versions: BTreeMap::from([(version(1), scheduled), (version(2), enabled)]),
     }
 }

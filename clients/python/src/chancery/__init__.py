@@ -6,6 +6,7 @@ from chancery.algorithms import (
     EcdsaEncoding,
     KeyPurpose,
     KeyType,
+    KeyVersionState,
     Serialization,
 )
 from chancery.client import Client
@@ -83,6 +84,7 @@ __all__ = [
     "KeyType",
     "KeyUse",
     "KeyVersion",
+    "KeyVersionState",
     "MessageVerification",
     "NotFound",
     "Parameter",

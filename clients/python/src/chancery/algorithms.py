@@ -51,6 +51,15 @@ class ContentEncryption(str, Enum):
     A256CBC_HS512 = "A256CBC-HS512"
 
 
+class KeyVersionState(str, Enum):
+    """What a version of a key may be used for."""
+
+    ENABLED = "ENABLED"
+    DISABLED = "DISABLED"
+    DESTROY_SCHEDULED = "DESTROY_SCHEDULED"
+    DESTROYED = "DESTROYED"
+
+
 class KeyType(str, Enum):
     """What a key is made of."""
 
@@ -101,6 +110,7 @@ WIRE: dict[Type[Enum], Tuple[Any, str]] = {
     ContentEncryption: (resources_pb2.ContentEncryption, "CONTENT_ENCRYPTION_"),
     KeyType: (resources_pb2.KeyType, "KEY_TYPE_"),
     KeyPurpose: (resources_pb2.KeyPurpose, "KEY_PURPOSE_"),
+    KeyVersionState: (resources_pb2.KeyVersionState, "KEY_VERSION_STATE_"),
     EcdsaEncoding: (resources_pb2.EcdsaEncoding, "ECDSA_ENCODING_"),
     Serialization: (jose_service_pb2.Serialization, "SERIALIZATION_"),
 }

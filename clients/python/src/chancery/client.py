@@ -19,6 +19,7 @@ from chancery._generated.chancery.v1 import (
     key_service_pb2_grpc,
     partner_service_pb2_grpc,
     platform_service_pb2_grpc,
+    resources_pb2,
     signing_service_pb2,
     signing_service_pb2_grpc,
 )
@@ -28,6 +29,7 @@ from chancery.algorithms import (
     EcdsaEncoding,
     KeyPurpose,
     KeyType,
+    KeyVersionState,
     Serialization,
     from_wire,
     to_wire,
@@ -116,8 +118,12 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls):
         content_encryptions: Iterable[Union[ContentEncryption, str]] = (),
         compression_allowed: bool = False,
         token: str = "",
+        request_id: str = "",
     ) -> Key:
-        """Generates a key inside the token. `token` may be left out if the daemon has exactly one."""
+        """Generates a key inside the token. `token` may be left out if the daemon has exactly one.
+
+        Asked again with the same `request_id`, such as a UUID, it gives the same answer and makes nothing.
+        """
         request = key_service_pb2.CreateKeyRequest(
             key_id=key_id,
             token=token,
@@ -126,8 +132,76 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls):
             algorithms=[to_wire(Algorithm, algorithm) for algorithm in algorithms],
             content_encryptions=[to_wire(ContentEncryption, value) for value in content_encryptions],
             compression_allowed=compression_allowed,
+            request_id=request_id,
         )
         return wire.key(self._call(self.keys.CreateKey, request).key)
+
+    def create_key_version(self, key: str, *, make_primary: bool, request_id: str = "") -> Key:
+        """Generates the next version of a key; it signs at once only if it is made the primary one."""
+        request = key_service_pb2.CreateKeyVersionRequest(
+            name=resource_name(key), make_primary=make_primary, request_id=request_id
+        )
+        return wire.key(self._call(self.keys.CreateKeyVersion, request).key)
+
+    def update_key(
+        self,
+        key: str,
+        *,
+        description: Optional[str] = None,
+        labels: Optional[Mapping[str, str]] = None,
+        primary_version: Optional[str] = None,
+        rotation_period_seconds: Optional[int] = None,
+        etag: str = "",
+        request_id: str = "",
+    ) -> Key:
+        """Changes what is given; a rotation period of 0 is never. With an `etag`: only if it is the present one."""
+        message = resources_pb2.Key(name=resource_name(key), etag=etag)
+        mask = []
+        if description is not None:
+            mask.append("description")
+            message.description = description
+        if labels is not None:
+            mask.append("labels")
+            message.labels.update(labels)
+        if primary_version is not None:
+            mask.append("primary_version")
+            message.primary_version = resource_name(primary_version)
+        if rotation_period_seconds is not None:
+            mask.append("rotation_period")
+            if rotation_period_seconds:
+                message.rotation_period.seconds = rotation_period_seconds
+        request = key_service_pb2.UpdateKeyRequest(key=message, request_id=request_id)
+        request.update_mask.paths.extend(mask)
+        return wire.key(self._call(self.keys.UpdateKey, request).key)
+
+    def enable_key_version(self, version: str, *, etag: str = "", request_id: str = "") -> Key:
+        """Has a version used again."""
+        return self._turn(version, KeyVersionState.ENABLED, etag, request_id)
+
+    def disable_key_version(self, version: str, *, etag: str = "", request_id: str = "") -> Key:
+        """Has a version refused, by all daemons that share a store within two seconds, until it is enabled again."""
+        return self._turn(version, KeyVersionState.DISABLED, etag, request_id)
+
+    def _turn(self, version: str, state: KeyVersionState, etag: str, request_id: str) -> Key:
+        request = key_service_pb2.UpdateKeyVersionRequest(etag=etag, request_id=request_id)
+        request.key_version.name = resource_name(version)
+        request.key_version.state = to_wire(KeyVersionState, state)
+        request.update_mask.paths.append("state")
+        return wire.key(self._call(self.keys.UpdateKeyVersion, request).key)
+
+    def destroy_key_version(self, version: str, *, etag: str = "", request_id: str = "") -> Key:
+        """Has a version destroyed at its `destroy_time`; until then it is refused, and can be restored."""
+        request = key_service_pb2.DestroyKeyVersionRequest(
+            name=resource_name(version), etag=etag, request_id=request_id
+        )
+        return wire.key(self._call(self.keys.DestroyKeyVersion, request).key)
+
+    def restore_key_version(self, version: str, *, etag: str = "", request_id: str = "") -> Key:
+        """Takes a version back that was to be destroyed; it is disabled then."""
+        request = key_service_pb2.RestoreKeyVersionRequest(
+            name=resource_name(version), etag=etag, request_id=request_id
+        )
+        return wire.key(self._call(self.keys.RestoreKeyVersion, request).key)
 
     def get_key(self, key: str) -> Key:
         """What is known of a key and its versions."""
@@ -199,10 +273,16 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls):
         message: Optional[bytes] = None,
         digest: Optional[bytes] = None,
         ecdsa_encoding: Optional[EcdsaEncoding] = None,
+        request_id: str = "",
     ) -> Signature:
-        """Signs a message, or its ready digest: exactly one. ES* needs `ecdsa_encoding`. HS* makes a MAC."""
+        """Signs a message, or its ready digest: exactly one. ES* needs `ecdsa_encoding`. HS* makes a MAC.
+
+        Asked again with the same `request_id`, such as a UUID, it gives the same bytes; not for HS*.
+        """
         item = SignItem(key, algorithm, message, digest, ecdsa_encoding)
-        return wire.single_signature(item, self._call(self.signing.Sign, wire.sign_request(item)))
+        request = wire.sign_request(item)
+        request.request_id = request_id
+        return wire.single_signature(item, self._call(self.signing.Sign, request))
 
     def verify(
         self,

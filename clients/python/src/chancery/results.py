@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, Dict, Optional, Tuple, Union
 
-from chancery.algorithms import Algorithm, ContentEncryption, EcdsaEncoding, KeyPurpose, KeyType
+from chancery.algorithms import Algorithm, ContentEncryption, EcdsaEncoding, KeyPurpose, KeyType, KeyVersionState
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,11 @@ class KeyVersion:
     public_key_sha256: str
     thumbprint: str
     adopted: bool
+    imported: bool
+    state: Optional[KeyVersionState]
+    create_time: Optional[datetime]
+    destroy_time: Optional[datetime]
+    created_by: str
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,11 @@ class Key:
     compression_allowed: bool
     primary_version: str
     versions: Tuple[KeyVersion, ...]
+    description: str
+    labels: Dict[str, str]
+    etag: str
+    rotation_period_seconds: int
+    next_rotation_time: Optional[datetime]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any, Optional, Union
 
 import google_crc32c
@@ -14,6 +15,7 @@ from chancery.algorithms import (
     EcdsaEncoding,
     KeyPurpose,
     KeyType,
+    KeyVersionState,
     from_wire,
     known_from_wire,
     to_wire,
@@ -112,7 +114,19 @@ def key(message: resources_pb2.Key) -> Key:
         compression_allowed=message.compression_allowed,
         primary_version=message.primary_version,
         versions=tuple(_key_version(version) for version in message.versions),
+        description=message.description,
+        labels=dict(message.labels),
+        etag=message.etag,
+        rotation_period_seconds=message.rotation_period.seconds,
+        next_rotation_time=moment(message, "next_rotation_time"),
     )
+
+
+def moment(message: Any, field: str) -> Optional[datetime]:
+    """A Timestamp as an aware datetime; None where it is not set."""
+    if not message.HasField(field):
+        return None
+    return getattr(message, field).ToDatetime(tzinfo=timezone.utc)  # type: ignore[no-any-return]
 
 
 def _key_version(message: resources_pb2.KeyVersion) -> KeyVersion:
@@ -131,4 +145,9 @@ def _key_version(message: resources_pb2.KeyVersion) -> KeyVersion:
         public_key_sha256=message.public_key_sha256,
         thumbprint=message.thumbprint,
         adopted=message.adopted,
+        imported=message.imported,
+        state=from_wire(KeyVersionState, message.state),
+        create_time=moment(message, "create_time"),
+        destroy_time=moment(message, "destroy_time"),
+        created_by=message.created_by,
     )

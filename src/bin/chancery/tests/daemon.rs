@@ -276,8 +276,41 @@ impl KeyService for Canned {
             compression_allowed: request.compression_allowed,
             versions: Vec::new(),
             custody: Custody::TokenOnly.into(),
+            ..Key::default()
         };
         Ok(Response::new(CreateKeyResponse { key: Some(key) }))
+    }
+
+    async fn create_key_version(
+        &self,
+        _: Request<CreateKeyVersionRequest>,
+    ) -> Answer<CreateKeyVersionResponse> {
+        other()
+    }
+
+    async fn update_key(&self, _: Request<UpdateKeyRequest>) -> Answer<UpdateKeyResponse> {
+        other()
+    }
+
+    async fn update_key_version(
+        &self,
+        _: Request<UpdateKeyVersionRequest>,
+    ) -> Answer<UpdateKeyVersionResponse> {
+        other()
+    }
+
+    async fn destroy_key_version(
+        &self,
+        _: Request<DestroyKeyVersionRequest>,
+    ) -> Answer<DestroyKeyVersionResponse> {
+        other()
+    }
+
+    async fn restore_key_version(
+        &self,
+        _: Request<RestoreKeyVersionRequest>,
+    ) -> Answer<RestoreKeyVersionResponse> {
+        other()
     }
 
     async fn get_import_wrapping_key(

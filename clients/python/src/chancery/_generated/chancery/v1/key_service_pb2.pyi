@@ -1,4 +1,5 @@
 from chancery._generated.chancery.v1 import resources_pb2 as _resources_pb2
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -8,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateKeyRequest(_message.Message):
-    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed")
+    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "request_id")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -16,6 +17,7 @@ class CreateKeyRequest(_message.Message):
     ALGORITHMS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_ENCRYPTIONS_FIELD_NUMBER: _ClassVar[int]
     COMPRESSION_ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     token: str
     type: _resources_pb2.KeyType
@@ -23,7 +25,8 @@ class CreateKeyRequest(_message.Message):
     algorithms: _containers.RepeatedScalarFieldContainer[_resources_pb2.Algorithm]
     content_encryptions: _containers.RepeatedScalarFieldContainer[_resources_pb2.ContentEncryption]
     compression_allowed: bool
-    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ...) -> None: ...
+    request_id: str
+    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     __slots__ = ("key",)
@@ -64,7 +67,7 @@ class WrappedKey(_message.Message):
     def __init__(self, wrapping_key: _Optional[str] = ..., method: _Optional[_Union[_resources_pb2.ImportMethod, str]] = ..., wrapped_key: _Optional[bytes] = ..., public_key: _Optional[bytes] = ..., secret_bytes: _Optional[int] = ...) -> None: ...
 
 class ImportKeyRequest(_message.Message):
-    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "custody", "wrapped")
+    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "custody", "wrapped", "request_id")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +77,7 @@ class ImportKeyRequest(_message.Message):
     COMPRESSION_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     CUSTODY_FIELD_NUMBER: _ClassVar[int]
     WRAPPED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     token: str
     type: _resources_pb2.KeyType
@@ -83,7 +87,8 @@ class ImportKeyRequest(_message.Message):
     compression_allowed: bool
     custody: _resources_pb2.Custody
     wrapped: WrappedKey
-    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ..., custody: _Optional[_Union[_resources_pb2.Custody, str]] = ..., wrapped: _Optional[_Union[WrappedKey, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ..., custody: _Optional[_Union[_resources_pb2.Custody, str]] = ..., wrapped: _Optional[_Union[WrappedKey, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportKeyResponse(_message.Message):
     __slots__ = ("key",)
@@ -92,14 +97,98 @@ class ImportKeyResponse(_message.Message):
     def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
 
 class ImportKeyVersionRequest(_message.Message):
-    __slots__ = ("name", "wrapped")
+    __slots__ = ("name", "wrapped", "request_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     WRAPPED_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     wrapped: WrappedKey
-    def __init__(self, name: _Optional[str] = ..., wrapped: _Optional[_Union[WrappedKey, _Mapping]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., wrapped: _Optional[_Union[WrappedKey, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class ImportKeyVersionResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
+class CreateKeyVersionRequest(_message.Message):
+    __slots__ = ("name", "make_primary", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    MAKE_PRIMARY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    make_primary: bool
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., make_primary: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class CreateKeyVersionResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
+class UpdateKeyRequest(_message.Message):
+    __slots__ = ("key", "update_mask", "request_id")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    update_mask: _field_mask_pb2.FieldMask
+    request_id: str
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class UpdateKeyResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
+class UpdateKeyVersionRequest(_message.Message):
+    __slots__ = ("key_version", "update_mask", "etag", "request_id")
+    KEY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_MASK_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    key_version: _resources_pb2.KeyVersion
+    update_mask: _field_mask_pb2.FieldMask
+    etag: str
+    request_id: str
+    def __init__(self, key_version: _Optional[_Union[_resources_pb2.KeyVersion, _Mapping]] = ..., update_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class UpdateKeyVersionResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
+class DestroyKeyVersionRequest(_message.Message):
+    __slots__ = ("name", "etag", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    etag: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class DestroyKeyVersionResponse(_message.Message):
+    __slots__ = ("key",)
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    key: _resources_pb2.Key
+    def __init__(self, key: _Optional[_Union[_resources_pb2.Key, _Mapping]] = ...) -> None: ...
+
+class RestoreKeyVersionRequest(_message.Message):
+    __slots__ = ("name", "etag", "request_id")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    etag: str
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., etag: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+
+class RestoreKeyVersionResponse(_message.Message):
     __slots__ = ("key",)
     KEY_FIELD_NUMBER: _ClassVar[int]
     key: _resources_pb2.Key

@@ -55,6 +55,31 @@ class KeyServiceStub(object):
                 request_serializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionRequest.SerializeToString,
                 response_deserializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionResponse.FromString,
                 _registered_method=True)
+        self.CreateKeyVersion = channel.unary_unary(
+                '/chancery.v1.KeyService/CreateKeyVersion',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyVersionRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyVersionResponse.FromString,
+                _registered_method=True)
+        self.UpdateKey = channel.unary_unary(
+                '/chancery.v1.KeyService/UpdateKey',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyResponse.FromString,
+                _registered_method=True)
+        self.UpdateKeyVersion = channel.unary_unary(
+                '/chancery.v1.KeyService/UpdateKeyVersion',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyVersionRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyVersionResponse.FromString,
+                _registered_method=True)
+        self.DestroyKeyVersion = channel.unary_unary(
+                '/chancery.v1.KeyService/DestroyKeyVersion',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.DestroyKeyVersionRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.DestroyKeyVersionResponse.FromString,
+                _registered_method=True)
+        self.RestoreKeyVersion = channel.unary_unary(
+                '/chancery.v1.KeyService/RestoreKeyVersion',
+                request_serializer=chancery_dot_v1_dot_key__service__pb2.RestoreKeyVersionRequest.SerializeToString,
+                response_deserializer=chancery_dot_v1_dot_key__service__pb2.RestoreKeyVersionResponse.FromString,
+                _registered_method=True)
         self.GetKey = channel.unary_unary(
                 '/chancery.v1.KeyService/GetKey',
                 request_serializer=chancery_dot_v1_dot_key__service__pb2.GetKeyRequest.SerializeToString,
@@ -117,6 +142,43 @@ class KeyServiceServicer(object):
     def ImportKeyVersion(self, request, context):
         """Brings in another version of a key that is there, for the same uses: it becomes the primary one, and the
         older ones still verify and decrypt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateKeyVersion(self, request, context):
+        """Generates the next version of a key inside its token, for the same uses. It signs at once only if that is asked for;
+        else it is shown in key sets, and verifies and decrypts, until UpdateKey makes it the primary one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateKey(self, request, context):
+        """Changes what is said of a key, which version is the primary one, and how often the key is rotated.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateKeyVersion(self, request, context):
+        """Enables or disables a version. All daemons that share a store refuse a disabled one within two seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DestroyKeyVersion(self, request, context):
+        """Has a version destroyed, after a time in which it can be restored. Until then nothing can be done with it. The primary
+        version can be destroyed only when no other is enabled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreKeyVersion(self, request, context):
+        """Takes a version back that was to be destroyed. It is disabled then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +248,31 @@ def add_KeyServiceServicer_to_server(servicer, server):
                     servicer.ImportKeyVersion,
                     request_deserializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionRequest.FromString,
                     response_serializer=chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionResponse.SerializeToString,
+            ),
+            'CreateKeyVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateKeyVersion,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyVersionRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.CreateKeyVersionResponse.SerializeToString,
+            ),
+            'UpdateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateKey,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyResponse.SerializeToString,
+            ),
+            'UpdateKeyVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateKeyVersion,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyVersionRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.UpdateKeyVersionResponse.SerializeToString,
+            ),
+            'DestroyKeyVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.DestroyKeyVersion,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.DestroyKeyVersionRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.DestroyKeyVersionResponse.SerializeToString,
+            ),
+            'RestoreKeyVersion': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreKeyVersion,
+                    request_deserializer=chancery_dot_v1_dot_key__service__pb2.RestoreKeyVersionRequest.FromString,
+                    response_serializer=chancery_dot_v1_dot_key__service__pb2.RestoreKeyVersionResponse.SerializeToString,
             ),
             'GetKey': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKey,
@@ -327,6 +414,141 @@ class KeyService(object):
             '/chancery.v1.KeyService/ImportKeyVersion',
             chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionRequest.SerializeToString,
             chancery_dot_v1_dot_key__service__pb2.ImportKeyVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateKeyVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/CreateKeyVersion',
+            chancery_dot_v1_dot_key__service__pb2.CreateKeyVersionRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.CreateKeyVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/UpdateKey',
+            chancery_dot_v1_dot_key__service__pb2.UpdateKeyRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.UpdateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateKeyVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/UpdateKeyVersion',
+            chancery_dot_v1_dot_key__service__pb2.UpdateKeyVersionRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.UpdateKeyVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DestroyKeyVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/DestroyKeyVersion',
+            chancery_dot_v1_dot_key__service__pb2.DestroyKeyVersionRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.DestroyKeyVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreKeyVersion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/chancery.v1.KeyService/RestoreKeyVersion',
+            chancery_dot_v1_dot_key__service__pb2.RestoreKeyVersionRequest.SerializeToString,
+            chancery_dot_v1_dot_key__service__pb2.RestoreKeyVersionResponse.FromString,
             options,
             channel_credentials,
             insecure,

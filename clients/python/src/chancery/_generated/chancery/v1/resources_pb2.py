@@ -22,33 +22,41 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63hancery/v1/resources.proto\x12\x0b\x63hancery.v1\"\xe1\x02\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\"\n\x04type\x18\x03 \x01(\x0e\x32\x14.chancery.v1.KeyType\x12(\n\x07purpose\x18\x04 \x01(\x0e\x32\x17.chancery.v1.KeyPurpose\x12*\n\nalgorithms\x18\x05 \x03(\x0e\x32\x16.chancery.v1.Algorithm\x12;\n\x13\x63ontent_encryptions\x18\x06 \x03(\x0e\x32\x1e.chancery.v1.ContentEncryption\x12\x1b\n\x13\x63ompression_allowed\x18\x07 \x01(\x08\x12\x17\n\x0fprimary_version\x18\x08 \x01(\t\x12)\n\x08versions\x18\t \x03(\x0b\x32\x17.chancery.v1.KeyVersion\x12%\n\x07\x63ustody\x18\n \x01(\x0e\x32\x14.chancery.v1.Custody\"\x9e\x01\n\nKeyVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\nattributes\x18\x02 \x01(\x0b\x32\x1c.chancery.v1.TokenAttributes\x12\x19\n\x11public_key_sha256\x18\x03 \x01(\t\x12\x12\n\nthumbprint\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64opted\x18\x05 \x01(\x08\x12\x10\n\x08imported\x18\x06 \x01(\x08\"\xe9\x01\n\x0fTokenAttributes\x12\x12\n\x05local\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\tsensitive\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x18\n\x0b\x65xtractable\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x1d\n\x10\x61lways_sensitive\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x1e\n\x11never_extractable\x18\x05 \x01(\x08H\x04\x88\x01\x01\x42\x08\n\x06_localB\x0c\n\n_sensitiveB\x0e\n\x0c_extractableB\x13\n\x11_always_sensitiveB\x14\n\x12_never_extractable*\xb1\x04\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41LGORITHM_RS256\x10\x01\x12\x13\n\x0f\x41LGORITHM_RS384\x10\x02\x12\x13\n\x0f\x41LGORITHM_RS512\x10\x03\x12\x13\n\x0f\x41LGORITHM_PS256\x10\x04\x12\x13\n\x0f\x41LGORITHM_PS384\x10\x05\x12\x13\n\x0f\x41LGORITHM_PS512\x10\x06\x12\x13\n\x0f\x41LGORITHM_ES256\x10\x07\x12\x13\n\x0f\x41LGORITHM_ES384\x10\x08\x12\x13\n\x0f\x41LGORITHM_ES512\x10\t\x12\x13\n\x0f\x41LGORITHM_EDDSA\x10\n\x12\x13\n\x0f\x41LGORITHM_HS256\x10\x0b\x12\x13\n\x0f\x41LGORITHM_HS384\x10\x0c\x12\x13\n\x0f\x41LGORITHM_HS512\x10\r\x12\x16\n\x12\x41LGORITHM_RSA_OAEP\x10\x0e\x12\x1a\n\x16\x41LGORITHM_RSA_OAEP_256\x10\x0f\x12\x14\n\x10\x41LGORITHM_RSA1_5\x10\x10\x12\x15\n\x11\x41LGORITHM_ECDH_ES\x10\x11\x12\x1c\n\x18\x41LGORITHM_ECDH_ES_A128KW\x10\x12\x12\x1c\n\x18\x41LGORITHM_ECDH_ES_A256KW\x10\x13\x12\x14\n\x10\x41LGORITHM_A128KW\x10\x14\x12\x14\n\x10\x41LGORITHM_A256KW\x10\x15\x12\x11\n\rALGORITHM_DIR\x10\x16\x12\x1c\n\x18\x41LGORITHM_RSA1_5_PRIVATE\x10\x17*\x89\x02\n\x11\x43ontentEncryption\x12\"\n\x1e\x43ONTENT_ENCRYPTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONTENT_ENCRYPTION_A128GCM\x10\x01\x12\x1e\n\x1a\x43ONTENT_ENCRYPTION_A192GCM\x10\x02\x12\x1e\n\x1a\x43ONTENT_ENCRYPTION_A256GCM\x10\x03\x12$\n CONTENT_ENCRYPTION_A128CBC_HS256\x10\x04\x12$\n CONTENT_ENCRYPTION_A192CBC_HS384\x10\x05\x12$\n CONTENT_ENCRYPTION_A256CBC_HS512\x10\x06*\xba\x02\n\x07KeyType\x12\x18\n\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11KEY_TYPE_RSA_2048\x10\x01\x12\x15\n\x11KEY_TYPE_RSA_3072\x10\x02\x12\x15\n\x11KEY_TYPE_RSA_4096\x10\x03\x12\x14\n\x10KEY_TYPE_EC_P256\x10\x04\x12\x14\n\x10KEY_TYPE_EC_P384\x10\x05\x12\x14\n\x10KEY_TYPE_EC_P521\x10\x06\x12\x14\n\x10KEY_TYPE_ED25519\x10\x07\x12\x18\n\x14KEY_TYPE_HMAC_SHA256\x10\x08\x12\x18\n\x14KEY_TYPE_HMAC_SHA384\x10\t\x12\x18\n\x14KEY_TYPE_HMAC_SHA512\x10\n\x12\x14\n\x10KEY_TYPE_AES_128\x10\x0b\x12\x14\n\x10KEY_TYPE_AES_256\x10\x0c*\xa1\x01\n\nKeyPurpose\x12\x1b\n\x17KEY_PURPOSE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_PURPOSE_SIGN\x10\x01\x12\x13\n\x0fKEY_PURPOSE_MAC\x10\x02\x12\x17\n\x13KEY_PURPOSE_DECRYPT\x10\x03\x12\x14\n\x10KEY_PURPOSE_WRAP\x10\x04\x12\x1c\n\x18KEY_PURPOSE_PROVE_ORIGIN\x10\x05*W\n\x07\x43ustody\x12\x17\n\x13\x43USTODY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43USTODY_TOKEN_ONLY\x10\x01\x12\x1b\n\x17\x43USTODY_WORKER_READABLE\x10\x02*\xd9\x01\n\x0cImportMethod\x12\x1d\n\x19IMPORT_METHOD_UNSPECIFIED\x10\x00\x12,\n(IMPORT_METHOD_RSA_OAEP_3072_SHA1_AES_256\x10\x01\x12.\n*IMPORT_METHOD_RSA_OAEP_3072_SHA256_AES_256\x10\x02\x12$\n IMPORT_METHOD_RSA_OAEP_3072_SHA1\x10\x03\x12&\n\"IMPORT_METHOD_RSA_OAEP_3072_SHA256\x10\x04*_\n\rEcdsaEncoding\x12\x1e\n\x1a\x45\x43\x44SA_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45\x43\x44SA_ENCODING_RAW\x10\x01\x12\x16\n\x12\x45\x43\x44SA_ENCODING_DER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1b\x63hancery/v1/resources.proto\x12\x0b\x63hancery.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x04\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\"\n\x04type\x18\x03 \x01(\x0e\x32\x14.chancery.v1.KeyType\x12(\n\x07purpose\x18\x04 \x01(\x0e\x32\x17.chancery.v1.KeyPurpose\x12*\n\nalgorithms\x18\x05 \x03(\x0e\x32\x16.chancery.v1.Algorithm\x12;\n\x13\x63ontent_encryptions\x18\x06 \x03(\x0e\x32\x1e.chancery.v1.ContentEncryption\x12\x1b\n\x13\x63ompression_allowed\x18\x07 \x01(\x08\x12\x17\n\x0fprimary_version\x18\x08 \x01(\t\x12)\n\x08versions\x18\t \x03(\x0b\x32\x17.chancery.v1.KeyVersion\x12%\n\x07\x63ustody\x18\n \x01(\x0e\x32\x14.chancery.v1.Custody\x12\x13\n\x0b\x64\x65scription\x18\x0b \x01(\t\x12,\n\x06labels\x18\x0c \x03(\x0b\x32\x1c.chancery.v1.Key.LabelsEntry\x12\x0c\n\x04\x65tag\x18\r \x01(\t\x12\x32\n\x0frotation_period\x18\x0e \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x36\n\x12next_rotation_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc2\x02\n\nKeyVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x30\n\nattributes\x18\x02 \x01(\x0b\x32\x1c.chancery.v1.TokenAttributes\x12\x19\n\x11public_key_sha256\x18\x03 \x01(\t\x12\x12\n\nthumbprint\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64opted\x18\x05 \x01(\x08\x12\x10\n\x08imported\x18\x06 \x01(\x08\x12+\n\x05state\x18\x07 \x01(\x0e\x32\x1c.chancery.v1.KeyVersionState\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x64\x65stroy_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\n \x01(\t\"\xe9\x01\n\x0fTokenAttributes\x12\x12\n\x05local\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\x16\n\tsensitive\x18\x02 \x01(\x08H\x01\x88\x01\x01\x12\x18\n\x0b\x65xtractable\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x1d\n\x10\x61lways_sensitive\x18\x04 \x01(\x08H\x03\x88\x01\x01\x12\x1e\n\x11never_extractable\x18\x05 \x01(\x08H\x04\x88\x01\x01\x42\x08\n\x06_localB\x0c\n\n_sensitiveB\x0e\n\x0c_extractableB\x13\n\x11_always_sensitiveB\x14\n\x12_never_extractable*\xb1\x04\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41LGORITHM_RS256\x10\x01\x12\x13\n\x0f\x41LGORITHM_RS384\x10\x02\x12\x13\n\x0f\x41LGORITHM_RS512\x10\x03\x12\x13\n\x0f\x41LGORITHM_PS256\x10\x04\x12\x13\n\x0f\x41LGORITHM_PS384\x10\x05\x12\x13\n\x0f\x41LGORITHM_PS512\x10\x06\x12\x13\n\x0f\x41LGORITHM_ES256\x10\x07\x12\x13\n\x0f\x41LGORITHM_ES384\x10\x08\x12\x13\n\x0f\x41LGORITHM_ES512\x10\t\x12\x13\n\x0f\x41LGORITHM_EDDSA\x10\n\x12\x13\n\x0f\x41LGORITHM_HS256\x10\x0b\x12\x13\n\x0f\x41LGORITHM_HS384\x10\x0c\x12\x13\n\x0f\x41LGORITHM_HS512\x10\r\x12\x16\n\x12\x41LGORITHM_RSA_OAEP\x10\x0e\x12\x1a\n\x16\x41LGORITHM_RSA_OAEP_256\x10\x0f\x12\x14\n\x10\x41LGORITHM_RSA1_5\x10\x10\x12\x15\n\x11\x41LGORITHM_ECDH_ES\x10\x11\x12\x1c\n\x18\x41LGORITHM_ECDH_ES_A128KW\x10\x12\x12\x1c\n\x18\x41LGORITHM_ECDH_ES_A256KW\x10\x13\x12\x14\n\x10\x41LGORITHM_A128KW\x10\x14\x12\x14\n\x10\x41LGORITHM_A256KW\x10\x15\x12\x11\n\rALGORITHM_DIR\x10\x16\x12\x1c\n\x18\x41LGORITHM_RSA1_5_PRIVATE\x10\x17*\x89\x02\n\x11\x43ontentEncryption\x12\"\n\x1e\x43ONTENT_ENCRYPTION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43ONTENT_ENCRYPTION_A128GCM\x10\x01\x12\x1e\n\x1a\x43ONTENT_ENCRYPTION_A192GCM\x10\x02\x12\x1e\n\x1a\x43ONTENT_ENCRYPTION_A256GCM\x10\x03\x12$\n CONTENT_ENCRYPTION_A128CBC_HS256\x10\x04\x12$\n CONTENT_ENCRYPTION_A192CBC_HS384\x10\x05\x12$\n CONTENT_ENCRYPTION_A256CBC_HS512\x10\x06*\xba\x02\n\x07KeyType\x12\x18\n\x14KEY_TYPE_UNSPECIFIED\x10\x00\x12\x15\n\x11KEY_TYPE_RSA_2048\x10\x01\x12\x15\n\x11KEY_TYPE_RSA_3072\x10\x02\x12\x15\n\x11KEY_TYPE_RSA_4096\x10\x03\x12\x14\n\x10KEY_TYPE_EC_P256\x10\x04\x12\x14\n\x10KEY_TYPE_EC_P384\x10\x05\x12\x14\n\x10KEY_TYPE_EC_P521\x10\x06\x12\x14\n\x10KEY_TYPE_ED25519\x10\x07\x12\x18\n\x14KEY_TYPE_HMAC_SHA256\x10\x08\x12\x18\n\x14KEY_TYPE_HMAC_SHA384\x10\t\x12\x18\n\x14KEY_TYPE_HMAC_SHA512\x10\n\x12\x14\n\x10KEY_TYPE_AES_128\x10\x0b\x12\x14\n\x10KEY_TYPE_AES_256\x10\x0c*\xa1\x01\n\nKeyPurpose\x12\x1b\n\x17KEY_PURPOSE_UNSPECIFIED\x10\x00\x12\x14\n\x10KEY_PURPOSE_SIGN\x10\x01\x12\x13\n\x0fKEY_PURPOSE_MAC\x10\x02\x12\x17\n\x13KEY_PURPOSE_DECRYPT\x10\x03\x12\x14\n\x10KEY_PURPOSE_WRAP\x10\x04\x12\x1c\n\x18KEY_PURPOSE_PROVE_ORIGIN\x10\x05*W\n\x07\x43ustody\x12\x17\n\x13\x43USTODY_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43USTODY_TOKEN_ONLY\x10\x01\x12\x1b\n\x17\x43USTODY_WORKER_READABLE\x10\x02*\xd9\x01\n\x0cImportMethod\x12\x1d\n\x19IMPORT_METHOD_UNSPECIFIED\x10\x00\x12,\n(IMPORT_METHOD_RSA_OAEP_3072_SHA1_AES_256\x10\x01\x12.\n*IMPORT_METHOD_RSA_OAEP_3072_SHA256_AES_256\x10\x02\x12$\n IMPORT_METHOD_RSA_OAEP_3072_SHA1\x10\x03\x12&\n\"IMPORT_METHOD_RSA_OAEP_3072_SHA256\x10\x04*_\n\rEcdsaEncoding\x12\x1e\n\x1a\x45\x43\x44SA_ENCODING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45\x43\x44SA_ENCODING_RAW\x10\x01\x12\x16\n\x12\x45\x43\x44SA_ENCODING_DER\x10\x02*\xbd\x01\n\x0fKeyVersionState\x12!\n\x1dKEY_VERSION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19KEY_VERSION_STATE_ENABLED\x10\x01\x12\x1e\n\x1aKEY_VERSION_STATE_DISABLED\x10\x02\x12\'\n#KEY_VERSION_STATE_DESTROY_SCHEDULED\x10\x03\x12\x1f\n\x1bKEY_VERSION_STATE_DESTROYED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chancery.v1.resources_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALGORITHM']._serialized_start=798
-  _globals['_ALGORITHM']._serialized_end=1359
-  _globals['_CONTENTENCRYPTION']._serialized_start=1362
-  _globals['_CONTENTENCRYPTION']._serialized_end=1627
-  _globals['_KEYTYPE']._serialized_start=1630
-  _globals['_KEYTYPE']._serialized_end=1944
-  _globals['_KEYPURPOSE']._serialized_start=1947
-  _globals['_KEYPURPOSE']._serialized_end=2108
-  _globals['_CUSTODY']._serialized_start=2110
-  _globals['_CUSTODY']._serialized_end=2197
-  _globals['_IMPORTMETHOD']._serialized_start=2200
-  _globals['_IMPORTMETHOD']._serialized_end=2417
-  _globals['_ECDSAENCODING']._serialized_start=2419
-  _globals['_ECDSAENCODING']._serialized_end=2514
-  _globals['_KEY']._serialized_start=45
-  _globals['_KEY']._serialized_end=398
-  _globals['_KEYVERSION']._serialized_start=401
-  _globals['_KEYVERSION']._serialized_end=559
-  _globals['_TOKENATTRIBUTES']._serialized_start=562
-  _globals['_TOKENATTRIBUTES']._serialized_end=795
+  _globals['_KEY_LABELSENTRY']._loaded_options = None
+  _globals['_KEY_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_ALGORITHM']._serialized_start=1263
+  _globals['_ALGORITHM']._serialized_end=1824
+  _globals['_CONTENTENCRYPTION']._serialized_start=1827
+  _globals['_CONTENTENCRYPTION']._serialized_end=2092
+  _globals['_KEYTYPE']._serialized_start=2095
+  _globals['_KEYTYPE']._serialized_end=2409
+  _globals['_KEYPURPOSE']._serialized_start=2412
+  _globals['_KEYPURPOSE']._serialized_end=2573
+  _globals['_CUSTODY']._serialized_start=2575
+  _globals['_CUSTODY']._serialized_end=2662
+  _globals['_IMPORTMETHOD']._serialized_start=2665
+  _globals['_IMPORTMETHOD']._serialized_end=2882
+  _globals['_ECDSAENCODING']._serialized_start=2884
+  _globals['_ECDSAENCODING']._serialized_end=2979
+  _globals['_KEYVERSIONSTATE']._serialized_start=2982
+  _globals['_KEYVERSIONSTATE']._serialized_end=3171
+  _globals['_KEY']._serialized_start=110
+  _globals['_KEY']._serialized_end=699
+  _globals['_KEY_LABELSENTRY']._serialized_start=654
+  _globals['_KEY_LABELSENTRY']._serialized_end=699
+  _globals['_KEYVERSION']._serialized_start=702
+  _globals['_KEYVERSION']._serialized_end=1024
+  _globals['_TOKENATTRIBUTES']._serialized_start=1027
+  _globals['_TOKENATTRIBUTES']._serialized_end=1260
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,7 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -88,6 +92,14 @@ class EcdsaEncoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ECDSA_ENCODING_UNSPECIFIED: _ClassVar[EcdsaEncoding]
     ECDSA_ENCODING_RAW: _ClassVar[EcdsaEncoding]
     ECDSA_ENCODING_DER: _ClassVar[EcdsaEncoding]
+
+class KeyVersionState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KEY_VERSION_STATE_UNSPECIFIED: _ClassVar[KeyVersionState]
+    KEY_VERSION_STATE_ENABLED: _ClassVar[KeyVersionState]
+    KEY_VERSION_STATE_DISABLED: _ClassVar[KeyVersionState]
+    KEY_VERSION_STATE_DESTROY_SCHEDULED: _ClassVar[KeyVersionState]
+    KEY_VERSION_STATE_DESTROYED: _ClassVar[KeyVersionState]
 ALGORITHM_UNSPECIFIED: Algorithm
 ALGORITHM_RS256: Algorithm
 ALGORITHM_RS384: Algorithm
@@ -149,9 +161,21 @@ IMPORT_METHOD_RSA_OAEP_3072_SHA256: ImportMethod
 ECDSA_ENCODING_UNSPECIFIED: EcdsaEncoding
 ECDSA_ENCODING_RAW: EcdsaEncoding
 ECDSA_ENCODING_DER: EcdsaEncoding
+KEY_VERSION_STATE_UNSPECIFIED: KeyVersionState
+KEY_VERSION_STATE_ENABLED: KeyVersionState
+KEY_VERSION_STATE_DISABLED: KeyVersionState
+KEY_VERSION_STATE_DESTROY_SCHEDULED: KeyVersionState
+KEY_VERSION_STATE_DESTROYED: KeyVersionState
 
 class Key(_message.Message):
-    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody")
+    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody", "description", "labels", "etag", "rotation_period", "next_rotation_time")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -162,6 +186,11 @@ class Key(_message.Message):
     PRIMARY_VERSION_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
     CUSTODY_FIELD_NUMBER: _ClassVar[int]
+    DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    ETAG_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_PERIOD_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ROTATION_TIME_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
     type: KeyType
@@ -172,23 +201,36 @@ class Key(_message.Message):
     primary_version: str
     versions: _containers.RepeatedCompositeFieldContainer[KeyVersion]
     custody: Custody
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ...) -> None: ...
+    description: str
+    labels: _containers.ScalarMap[str, str]
+    etag: str
+    rotation_period: _duration_pb2.Duration
+    next_rotation_time: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., rotation_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., next_rotation_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class KeyVersion(_message.Message):
-    __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted", "imported")
+    __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted", "imported", "state", "create_time", "destroy_time", "created_by")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_SHA256_FIELD_NUMBER: _ClassVar[int]
     THUMBPRINT_FIELD_NUMBER: _ClassVar[int]
     ADOPTED_FIELD_NUMBER: _ClassVar[int]
     IMPORTED_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
+    DESTROY_TIME_FIELD_NUMBER: _ClassVar[int]
+    CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     name: str
     attributes: TokenAttributes
     public_key_sha256: str
     thumbprint: str
     adopted: bool
     imported: bool
-    def __init__(self, name: _Optional[str] = ..., attributes: _Optional[_Union[TokenAttributes, _Mapping]] = ..., public_key_sha256: _Optional[str] = ..., thumbprint: _Optional[str] = ..., adopted: bool = ..., imported: bool = ...) -> None: ...
+    state: KeyVersionState
+    create_time: _timestamp_pb2.Timestamp
+    destroy_time: _timestamp_pb2.Timestamp
+    created_by: str
+    def __init__(self, name: _Optional[str] = ..., attributes: _Optional[_Union[TokenAttributes, _Mapping]] = ..., public_key_sha256: _Optional[str] = ..., thumbprint: _Optional[str] = ..., adopted: bool = ..., imported: bool = ..., state: _Optional[_Union[KeyVersionState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., destroy_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
 
 class TokenAttributes(_message.Message):
     __slots__ = ("local", "sensitive", "extractable", "always_sensitive", "never_extractable")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from chancery._generated.chancery.v1 import resources_pb2 as chancery_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chancery/v1/signing_service.proto\x12\x0b\x63hancery.v1\x1a\x1b\x63hancery/v1/resources.proto\"\xe8\x01\n\x0bSignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\talgorithm\x18\x02 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x14\n\x07message\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x06\x64igest\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x19\n\x0cinput_crc32c\x18\x05 \x01(\x07H\x02\x88\x01\x01\x12\x32\n\x0e\x65\x63\x64sa_encoding\x18\x06 \x01(\x0e\x32\x1a.chancery.v1.EcdsaEncodingB\n\n\x08_messageB\t\n\x07_digestB\x0f\n\r_input_crc32c\"\x93\x01\n\x0cSignResponse\x12\x11\n\tsignature\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\talgorithm\x18\x03 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x18\n\x10signature_crc32c\x18\x04 \x01(\x07\x12\x1d\n\x15verified_input_crc32c\x18\x05 \x01(\x08\"\xfd\x01\n\rVerifyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\talgorithm\x18\x02 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x14\n\x07message\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x06\x64igest\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x12\x32\n\x0e\x65\x63\x64sa_encoding\x18\x06 \x01(\x0e\x32\x1a.chancery.v1.EcdsaEncoding\x12\x19\n\x0cinput_crc32c\x18\x07 \x01(\x07H\x02\x88\x01\x01\x42\n\n\x08_messageB\t\n\x07_digestB\x0f\n\r_input_crc32c\"w\n\x0eVerifyResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\talgorithm\x18\x03 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x1d\n\x15verified_input_crc32c\x18\x04 \x01(\x08\">\n\x10\x42\x61tchSignRequest\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.chancery.v1.SignRequest\"=\n\x11\x42\x61tchSignResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.chancery.v1.SignResult\"n\n\nSignResult\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.chancery.v1.SignResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.chancery.v1.ItemErrorH\x00\x42\x08\n\x06result\"\xa3\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x36\n\x08metadata\x18\x04 \x03(\x0b\x32$.chancery.v1.ItemError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"]\n\x11SignChunksRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.chancery.v1.SignChunksHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xaf\x01\n\x10SignChunksHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\talgorithm\x18\x02 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x32\n\x0e\x65\x63\x64sa_encoding\x18\x03 \x01(\x0e\x32\x1a.chancery.v1.EcdsaEncoding\x12\x1b\n\x0emessage_crc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x42\x11\n\x0f_message_crc32c\"\xb3\x01\n\x12SignChunksResponse\x12\x11\n\tsignature\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\talgorithm\x18\x03 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x18\n\x10signature_crc32c\x18\x04 \x01(\x07\x12\x1f\n\x17verified_message_crc32c\x18\x05 \x01(\x08\x12\x16\n\x0emessage_length\x18\x06 \x01(\x04\"J\n\x11StreamSignRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.chancery.v1.SignRequest\"I\n\x12StreamSignResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.chancery.v1.SignResult2\x80\x03\n\x0eSigningService\x12;\n\x04Sign\x12\x18.chancery.v1.SignRequest\x1a\x19.chancery.v1.SignResponse\x12\x41\n\x06Verify\x12\x1a.chancery.v1.VerifyRequest\x1a\x1b.chancery.v1.VerifyResponse\x12J\n\tBatchSign\x12\x1d.chancery.v1.BatchSignRequest\x1a\x1e.chancery.v1.BatchSignResponse\x12O\n\nSignChunks\x12\x1e.chancery.v1.SignChunksRequest\x1a\x1f.chancery.v1.SignChunksResponse(\x01\x12Q\n\nStreamSign\x12\x1e.chancery.v1.StreamSignRequest\x1a\x1f.chancery.v1.StreamSignResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!chancery/v1/signing_service.proto\x12\x0b\x63hancery.v1\x1a\x1b\x63hancery/v1/resources.proto\"\xfc\x01\n\x0bSignRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\talgorithm\x18\x02 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x14\n\x07message\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x06\x64igest\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x19\n\x0cinput_crc32c\x18\x05 \x01(\x07H\x02\x88\x01\x01\x12\x32\n\x0e\x65\x63\x64sa_encoding\x18\x06 \x01(\x0e\x32\x1a.chancery.v1.EcdsaEncoding\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\n\n\x08_messageB\t\n\x07_digestB\x0f\n\r_input_crc32c\"\x93\x01\n\x0cSignResponse\x12\x11\n\tsignature\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\talgorithm\x18\x03 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x18\n\x10signature_crc32c\x18\x04 \x01(\x07\x12\x1d\n\x15verified_input_crc32c\x18\x05 \x01(\x08\"\xfd\x01\n\rVerifyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\talgorithm\x18\x02 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x14\n\x07message\x18\x03 \x01(\x0cH\x00\x88\x01\x01\x12\x13\n\x06\x64igest\x18\x04 \x01(\x0cH\x01\x88\x01\x01\x12\x11\n\tsignature\x18\x05 \x01(\x0c\x12\x32\n\x0e\x65\x63\x64sa_encoding\x18\x06 \x01(\x0e\x32\x1a.chancery.v1.EcdsaEncoding\x12\x19\n\x0cinput_crc32c\x18\x07 \x01(\x07H\x02\x88\x01\x01\x42\n\n\x08_messageB\t\n\x07_digestB\x0f\n\r_input_crc32c\"w\n\x0eVerifyResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\talgorithm\x18\x03 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x1d\n\x15verified_input_crc32c\x18\x04 \x01(\x08\">\n\x10\x42\x61tchSignRequest\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.chancery.v1.SignRequest\"=\n\x11\x42\x61tchSignResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.chancery.v1.SignResult\"n\n\nSignResult\x12-\n\x08response\x18\x01 \x01(\x0b\x32\x19.chancery.v1.SignResponseH\x00\x12\'\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x16.chancery.v1.ItemErrorH\x00\x42\x08\n\x06result\"\xa3\x01\n\tItemError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x36\n\x08metadata\x18\x04 \x03(\x0b\x32$.chancery.v1.ItemError.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"]\n\x11SignChunksRequest\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.chancery.v1.SignChunksHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xaf\x01\n\x10SignChunksHeader\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\talgorithm\x18\x02 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x32\n\x0e\x65\x63\x64sa_encoding\x18\x03 \x01(\x0e\x32\x1a.chancery.v1.EcdsaEncoding\x12\x1b\n\x0emessage_crc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x42\x11\n\x0f_message_crc32c\"\xb3\x01\n\x12SignChunksResponse\x12\x11\n\tsignature\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12)\n\talgorithm\x18\x03 \x01(\x0e\x32\x16.chancery.v1.Algorithm\x12\x18\n\x10signature_crc32c\x18\x04 \x01(\x07\x12\x1f\n\x17verified_message_crc32c\x18\x05 \x01(\x08\x12\x16\n\x0emessage_length\x18\x06 \x01(\x04\"J\n\x11StreamSignRequest\x12\n\n\x02id\x18\x01 \x01(\x04\x12)\n\x07request\x18\x02 \x01(\x0b\x32\x18.chancery.v1.SignRequest\"I\n\x12StreamSignResponse\x12\n\n\x02id\x18\x01 \x01(\x04\x12\'\n\x06result\x18\x02 \x01(\x0b\x32\x17.chancery.v1.SignResult2\x80\x03\n\x0eSigningService\x12;\n\x04Sign\x12\x18.chancery.v1.SignRequest\x1a\x19.chancery.v1.SignResponse\x12\x41\n\x06Verify\x12\x1a.chancery.v1.VerifyRequest\x1a\x1b.chancery.v1.VerifyResponse\x12J\n\tBatchSign\x12\x1d.chancery.v1.BatchSignRequest\x1a\x1e.chancery.v1.BatchSignResponse\x12O\n\nSignChunks\x12\x1e.chancery.v1.SignChunksRequest\x1a\x1f.chancery.v1.SignChunksResponse(\x01\x12Q\n\nStreamSign\x12\x1e.chancery.v1.StreamSignRequest\x1a\x1f.chancery.v1.StreamSignResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,33 +35,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ITEMERROR_METADATAENTRY']._loaded_options = None
   _globals['_ITEMERROR_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_SIGNREQUEST']._serialized_start=80
-  _globals['_SIGNREQUEST']._serialized_end=312
-  _globals['_SIGNRESPONSE']._serialized_start=315
-  _globals['_SIGNRESPONSE']._serialized_end=462
-  _globals['_VERIFYREQUEST']._serialized_start=465
-  _globals['_VERIFYREQUEST']._serialized_end=718
-  _globals['_VERIFYRESPONSE']._serialized_start=720
-  _globals['_VERIFYRESPONSE']._serialized_end=839
-  _globals['_BATCHSIGNREQUEST']._serialized_start=841
-  _globals['_BATCHSIGNREQUEST']._serialized_end=903
-  _globals['_BATCHSIGNRESPONSE']._serialized_start=905
-  _globals['_BATCHSIGNRESPONSE']._serialized_end=966
-  _globals['_SIGNRESULT']._serialized_start=968
-  _globals['_SIGNRESULT']._serialized_end=1078
-  _globals['_ITEMERROR']._serialized_start=1081
-  _globals['_ITEMERROR']._serialized_end=1244
-  _globals['_ITEMERROR_METADATAENTRY']._serialized_start=1197
-  _globals['_ITEMERROR_METADATAENTRY']._serialized_end=1244
-  _globals['_SIGNCHUNKSREQUEST']._serialized_start=1246
-  _globals['_SIGNCHUNKSREQUEST']._serialized_end=1339
-  _globals['_SIGNCHUNKSHEADER']._serialized_start=1342
-  _globals['_SIGNCHUNKSHEADER']._serialized_end=1517
-  _globals['_SIGNCHUNKSRESPONSE']._serialized_start=1520
-  _globals['_SIGNCHUNKSRESPONSE']._serialized_end=1699
-  _globals['_STREAMSIGNREQUEST']._serialized_start=1701
-  _globals['_STREAMSIGNREQUEST']._serialized_end=1775
-  _globals['_STREAMSIGNRESPONSE']._serialized_start=1777
-  _globals['_STREAMSIGNRESPONSE']._serialized_end=1850
-  _globals['_SIGNINGSERVICE']._serialized_start=1853
-  _globals['_SIGNINGSERVICE']._serialized_end=2237
+  _globals['_SIGNREQUEST']._serialized_end=332
+  _globals['_SIGNRESPONSE']._serialized_start=335
+  _globals['_SIGNRESPONSE']._serialized_end=482
+  _globals['_VERIFYREQUEST']._serialized_start=485
+  _globals['_VERIFYREQUEST']._serialized_end=738
+  _globals['_VERIFYRESPONSE']._serialized_start=740
+  _globals['_VERIFYRESPONSE']._serialized_end=859
+  _globals['_BATCHSIGNREQUEST']._serialized_start=861
+  _globals['_BATCHSIGNREQUEST']._serialized_end=923
+  _globals['_BATCHSIGNRESPONSE']._serialized_start=925
+  _globals['_BATCHSIGNRESPONSE']._serialized_end=986
+  _globals['_SIGNRESULT']._serialized_start=988
+  _globals['_SIGNRESULT']._serialized_end=1098
+  _globals['_ITEMERROR']._serialized_start=1101
+  _globals['_ITEMERROR']._serialized_end=1264
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_start=1217
+  _globals['_ITEMERROR_METADATAENTRY']._serialized_end=1264
+  _globals['_SIGNCHUNKSREQUEST']._serialized_start=1266
+  _globals['_SIGNCHUNKSREQUEST']._serialized_end=1359
+  _globals['_SIGNCHUNKSHEADER']._serialized_start=1362
+  _globals['_SIGNCHUNKSHEADER']._serialized_end=1537
+  _globals['_SIGNCHUNKSRESPONSE']._serialized_start=1540
+  _globals['_SIGNCHUNKSRESPONSE']._serialized_end=1719
+  _globals['_STREAMSIGNREQUEST']._serialized_start=1721
+  _globals['_STREAMSIGNREQUEST']._serialized_end=1795
+  _globals['_STREAMSIGNRESPONSE']._serialized_start=1797
+  _globals['_STREAMSIGNRESPONSE']._serialized_end=1870
+  _globals['_SIGNINGSERVICE']._serialized_start=1873
+  _globals['_SIGNINGSERVICE']._serialized_end=2257
 # @@protoc_insertion_point(module_scope)

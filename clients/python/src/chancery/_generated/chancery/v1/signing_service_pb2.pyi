@@ -8,20 +8,22 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SignRequest(_message.Message):
-    __slots__ = ("name", "algorithm", "message", "digest", "input_crc32c", "ecdsa_encoding")
+    __slots__ = ("name", "algorithm", "message", "digest", "input_crc32c", "ecdsa_encoding", "request_id")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ALGORITHM_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     INPUT_CRC32C_FIELD_NUMBER: _ClassVar[int]
     ECDSA_ENCODING_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     name: str
     algorithm: _resources_pb2.Algorithm
     message: bytes
     digest: bytes
     input_crc32c: int
     ecdsa_encoding: _resources_pb2.EcdsaEncoding
-    def __init__(self, name: _Optional[str] = ..., algorithm: _Optional[_Union[_resources_pb2.Algorithm, str]] = ..., message: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., input_crc32c: _Optional[int] = ..., ecdsa_encoding: _Optional[_Union[_resources_pb2.EcdsaEncoding, str]] = ...) -> None: ...
+    request_id: str
+    def __init__(self, name: _Optional[str] = ..., algorithm: _Optional[_Union[_resources_pb2.Algorithm, str]] = ..., message: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., input_crc32c: _Optional[int] = ..., ecdsa_encoding: _Optional[_Union[_resources_pb2.EcdsaEncoding, str]] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class SignResponse(_message.Message):
     __slots__ = ("signature", "name", "algorithm", "signature_crc32c", "verified_input_crc32c")
