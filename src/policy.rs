@@ -64,7 +64,7 @@ pub struct Policy {
 #[error("{identity} may not {asked}: {}", self.why())]
 pub struct Denied {
     identity: Arc<Identity>,
-    asked: Asked,
+    asked: Box<Asked>,
     reason: Reason,
     limit: Option<LimitExceeded>,
 }
@@ -399,7 +399,7 @@ impl Policy {
             Some(rule) => Ok(Permit::new(identity, rule.name(), operation, subject())),
             None => Err(Denied {
                 identity: Arc::clone(identity),
-                asked: subject().asked(operation),
+                asked: Box::new(subject().asked(operation)),
                 reason: question.map_or(Reason::Question, |question| {
                     rule::nearest(&self.rules, &question)
                 }),
@@ -433,7 +433,7 @@ impl Denied {
     fn by_limit(identity: &Arc<Identity>, asked: Asked, exceeded: LimitExceeded) -> Self {
         Self {
             identity: Arc::clone(identity),
-            asked,
+            asked: Box::new(asked),
             reason: exceeded.reason(),
             limit: Some(exceeded),
         }

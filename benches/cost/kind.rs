@@ -66,6 +66,7 @@ impl Kind {
             digest,
             input_crc32c: None,
             ecdsa_encoding: encoding.into(),
+            request_id: String::new(),
         }
     }
 

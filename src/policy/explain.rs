@@ -148,11 +148,13 @@ impl Explanation {
     }
 }
 
+/// A heading, and what of a rule stands below it.
+type Column = (&'static str, fn(&RuleMatch) -> Match);
+
 impl Explanation {
     /// The columns that there are, with what a rule has in them.
-    fn columns(&self) -> Vec<(&'static str, fn(&RuleMatch) -> Match)> {
-        let mut columns: Vec<(&'static str, fn(&RuleMatch) -> Match)> =
-            vec![("IDENTITY", |rule| rule.identity)];
+    fn columns(&self) -> Vec<Column> {
+        let mut columns: Vec<Column> = vec![("IDENTITY", |rule| rule.identity)];
         if self.operation.needs().partner == Need::Always {
             columns.push(("PARTNER", |rule| rule.partner));
             columns.push(("OPERATION", |rule| rule.operation));

@@ -207,7 +207,7 @@ impl Permit<Signing> {
             }
             (rule, _) => Ok(Permit::new(
                 self.identity(),
-                rule.unwrap_or(self.shared_rule()),
+                rule.unwrap_or_else(|| self.shared_rule()),
                 self.operation(),
                 Use::new(key, *algorithm),
             )),

@@ -180,7 +180,7 @@ impl Signer {
         // Until it is said to be, the new version is not the primary one.
         let facts = self
             .change(name, None, |facts| {
-                facts.primary = facts.primary.or(Some(found.primary_number()));
+                facts.primary = facts.primary.or_else(|| Some(found.primary_number()));
                 Ok(())
             })
             .await?;

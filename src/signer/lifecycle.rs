@@ -132,7 +132,7 @@ impl Signer {
         let known = self.lives.known.load_full();
         // At the start the tokens are listed anyway.
         let is_first = known.is_none();
-        let since = known.map_or(Revision::default(), |known| known.revision);
+        let since = known.map_or_else(Revision::default, |known| known.revision);
         let changes = store.lifecycle().snapshot_since(since).await?;
         let changed: Vec<_> = changes.keys.iter().map(|(name, _)| name.clone()).collect();
         self.lives.apply(changes);

@@ -180,6 +180,7 @@ async fn what_makes_no_key_is_refused_before_the_token_is_asked() {
                 A::RsaOaep,
                 A::RsaOaep256,
                 A::Rsa15,
+                A::Rsa15Private,
             ][..],
         ),
         (
@@ -221,6 +222,7 @@ async fn what_makes_no_key_is_refused_before_the_token_is_asked() {
                 KeyPurpose::Mac,
                 KeyPurpose::Decrypt,
                 KeyPurpose::Wrap,
+                KeyPurpose::ProveOrigin,
             ] {
                 if other != purpose(algorithm) {
                     let mut request = new_key("never", key_type, &[algorithm]);

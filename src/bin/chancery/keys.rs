@@ -192,10 +192,11 @@ async fn versions(session: &mut Session<'_>, key: KeyName) -> Result<(), Trouble
             vec![
                 short(&version.name),
                 state_name(version),
-                (version.name == key.primary_version)
-                    .then_some("primary")
-                    .unwrap_or_default()
-                    .to_owned(),
+                if version.name == key.primary_version {
+                    "primary".to_owned()
+                } else {
+                    String::new()
+                },
                 time_name(version.create_time),
                 output::printable(&version.created_by),
                 time_name(version.destroy_time),

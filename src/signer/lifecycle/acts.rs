@@ -135,7 +135,7 @@ impl Signer {
                     next: now.after(period),
                 });
                 // From here on a new version is not the primary one by being there.
-                facts.primary = facts.primary.or(Some(found.primary_number()));
+                facts.primary = facts.primary.or_else(|| Some(found.primary_number()));
             }
             Ok(())
         });
@@ -383,7 +383,7 @@ impl Signer {
         // A new version must not be the primary one just by being there.
         let facts = self
             .change(name, None, |facts| {
-                facts.primary = facts.primary.or(Some(found.primary_number()));
+                facts.primary = facts.primary.or_else(|| Some(found.primary_number()));
                 Ok(())
             })
             .await?;

@@ -251,16 +251,18 @@ async fn a_schema_of_a_later_release_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_server_is_told() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = Config::default();
-    config.location = Location::Postgres(Postgres {
-        host: None,
-        socket: Some(directory.path().to_owned()),
-        port: 5432,
-        database: "postgres".to_owned(),
-        user: "chancery".to_owned(),
-        password: None,
-        tls: None,
-    });
+    let mut config = Config {
+        location: Location::Postgres(Postgres {
+            host: None,
+            socket: Some(directory.path().to_owned()),
+            port: 5432,
+            database: "postgres".to_owned(),
+            user: "chancery".to_owned(),
+            password: None,
+            tls: None,
+        }),
+        ..Config::default()
+    };
     let error = Store::open(&config, Settings::default())
         .await
         .err()
