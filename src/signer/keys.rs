@@ -120,7 +120,8 @@ impl Signer {
         let held = self.hold(name, call.deadline).await?;
         let outcome = async {
             token.refresh().await?;
-            let facts = self.change(name, None, |_| Ok(())).await?;
+            let facts = self.lives.store()?.lifecycle().key(name).await?;
+            let facts = facts.unwrap_or_default();
             let versions = &facts.versions;
             let is_gone = |one: &store::VersionFacts| one.state == VersionState::Destroyed;
             if versions.values().any(is_gone) {

@@ -36,7 +36,7 @@ impl Signer {
             check_form(algorithm, form)?;
             let input = signing_input(algorithm, content)?;
             let mut granted = Some(granted);
-            for facts in found.versions(key) {
+            for facts in found.live(key) {
                 let granted = match granted
                     .take()
                     .filter(|granted| *granted.key() == facts.version)

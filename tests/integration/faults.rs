@@ -102,7 +102,19 @@ impl Bench {
             compression_allowed: false,
             request_id: String::new(),
         };
-        self.client.keys().create_key(request).await.unwrap();
+        // SoftHSM now and then fails to write what several processes look at; the answer says to ask again.
+        for _ in 0..5 {
+            match self.client.keys().create_key(request.clone()).await {
+                Err(status) if status.code() == Code::Unavailable => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                made => {
+                    made.unwrap();
+                    return;
+                }
+            }
+        }
+        panic!("{id} can't be made");
     }
 
     /// Signs with `keys/payouts`.

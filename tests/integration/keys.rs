@@ -264,7 +264,7 @@ async fn what_makes_no_key_is_refused_before_the_token_is_asked() {
             "ALGORITHM_UNSPECIFIED",
         ),
         (
-            changed(ec(), |key| key.algorithms = vec![23]),
+            changed(ec(), |key| key.algorithms = vec![9999]),
             "ALGORITHM_UNKNOWN",
         ),
         (
@@ -861,7 +861,12 @@ async fn a_key_made_meanwhile_is_found_at_the_next_listing() {
         last = sign(&client, "made-late", A::Es256).await.err();
         match &last {
             None => break,
-            Some(refusal) => assert_eq!(refusal.reason, "KEY_NOT_FOUND"),
+            // A listing may see it half made.
+            Some(refusal) => assert!(
+                ["KEY_NOT_FOUND", "KEY_UNUSABLE", "REFUSED_BY_TOKEN"]
+                    .contains(&refusal.reason.as_str()),
+                "{refusal:?}"
+            ),
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

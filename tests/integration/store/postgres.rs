@@ -251,7 +251,7 @@ async fn a_schema_of_a_later_release_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_server_is_told() {
     let directory = tempfile::tempdir().unwrap();
-    let mut config = Config {
+    let config = Config {
         location: Location::Postgres(Postgres {
             host: None,
             socket: Some(directory.path().to_owned()),
