@@ -157,7 +157,7 @@ async fn the_page_shows_the_daemon_and_nothing_as_markup() {
     assert_eq!(daemon.admin_get("/livez"), (200, "alive\n".to_owned()));
     assert_eq!(
         daemon.admin_get("/readyz"),
-        (200, "main: ready\n".to_owned())
+        (200, "main: ready\nstore: ready\n".to_owned())
     );
     assert_eq!(daemon.admin_get("/nothing").0, 404);
 }

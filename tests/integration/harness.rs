@@ -660,7 +660,7 @@ mod tests {
         let refused = Refusal::expect(stranger.keys().get_key(request).await);
         assert_eq!(refused.reason, "PERMISSION_DENIED");
         let (code, body) = daemon.admin_get("/readyz");
-        assert_eq!((code, body.as_str()), (200, "main: ready\n"));
+        assert_eq!((code, body.as_str()), (200, "main: ready\nstore: ready\n"));
 
         daemon.restart().await;
         assert_eq!(daemon.client("test").all_keys().await.unwrap(), []);
