@@ -319,6 +319,7 @@ fn whatever_is_done_to_the_open_file_ends_all_within_a_second() {
         let trouble = loop {
             match log.audit.health() {
                 Health::Failed(trouble) => break trouble,
+                _ if begun.elapsed() > Duration::from_secs(60) => panic!("{word}: not noticed"),
                 _ => thread::sleep(Duration::from_millis(5)),
             }
         };

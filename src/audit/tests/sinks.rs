@@ -130,9 +130,13 @@ async fn the_loop_makes_checkpoints_and_the_last_one_covers_all() {
             audit.signed(ticket, b"x").await.unwrap();
         }
         // Ten records are enough for a checkpoint; it comes without being asked for.
-        while fs::read_dir(drop_directory.path()).unwrap().count() == 0 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let dropped = async {
+            while fs::read_dir(drop_directory.path()).unwrap().count() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let dropped = tokio::time::timeout(Duration::from_secs(60), dropped).await;
+        assert!(dropped.is_ok(), "no checkpoint came");
         audit.close(StopReason::Asked).await.unwrap();
         stop.cancel();
     };
