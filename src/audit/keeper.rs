@@ -16,6 +16,7 @@ use crate::audit::{
     AuditError, Checkpoint, CheckpointFact, Event, Fault, Follower, NoteError, Origin, Pruned,
     SignedCheckpoint, Timestamp, Trouble, Vkey,
     file::{segment_path, segments, write_whole},
+    opening::Lock,
     queue::Queue,
     reader,
     sink::Sinks,
@@ -37,7 +38,7 @@ pub struct Keeper {
     told: bool,
     /// The tree's files could not be written: what is in memory is not what is there.
     broken: Option<String>,
-    _lock: File,
+    _lock: Lock,
 }
 
 /// A checkpoint that is to be signed.
@@ -85,7 +86,7 @@ impl Keeper {
         (edge, tree): (Edge, Tree),
         follower: Follower,
         last: Option<SignedCheckpoint>,
-        lock: File,
+        lock: Lock,
     ) -> Self {
         Self {
             queue,

@@ -165,7 +165,18 @@ pub(super) fn open(opening: Opening) -> Result<(Audit, Keeper), OpenError> {
     Ok((audit, keeper))
 }
 
-fn lock(directory: &Path) -> Result<File, OpenError> {
+/// The right to write a log.
+#[derive(Debug)]
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing alone would leave it to a child process that is just being started, for as long as that takes.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.0, FlockOperation::Unlock);
+    }
+}
+
+fn lock(directory: &Path) -> Result<Lock, OpenError> {
     let path = directory.join("lock");
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true).mode(0o640);
@@ -175,7 +186,7 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     })?;
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| OpenError::Locked(directory.display().to_string()))?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 /// The checkpoint that was signed last, if it is ours.

@@ -47,9 +47,6 @@ impl Writer {
                 return;
             }
             if last {
-                if let Err(trouble) = self.segment.finish() {
-                    self.give_up(trouble);
-                }
                 return;
             }
         }
@@ -92,7 +89,7 @@ impl Writer {
             self.waiting.extend(waiter);
             let gathered = self.gather(time, event).and_then(|()| {
                 if self.lines.len() >= CHUNK {
-                    self.commit(false)
+                    self.commit(false, false)
                 } else {
                     Ok(())
                 }
@@ -102,7 +99,7 @@ impl Writer {
             }
         };
         let forced = !work.flushes.is_empty() || work.last || idle;
-        let result = written.and_then(|()| self.commit(forced));
+        let result = written.and_then(|()| self.commit(forced, work.last));
         match result {
             Ok(()) => {
                 for waiter in work.flushes {
@@ -170,8 +167,9 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what was gathered, waits for the disk where somebody waits for it, and tells them.
-    fn commit(&mut self, forced: bool) -> Result<(), Trouble> {
+    /// Writes what was gathered, waits for the disk where somebody waits for it, and tells them. After the
+    /// last record the file is let go of before anybody hears of it: they may open the log again at once.
+    fn commit(&mut self, forced: bool, last: bool) -> Result<(), Trouble> {
         self.append()?;
         let waited_for = self.durability == Durability::Fsync && !self.waiting.is_empty();
         let due = forced || waited_for || self.unflushed >= MOST_UNFLUSHED;
@@ -188,6 +186,9 @@ impl Writer {
         if self.queue.has_failed() {
             // The keeper found a fault in what was written before, and has said so.
             return Err(Trouble::Gone);
+        }
+        if last {
+            self.segment.finish()?;
         }
         for waiter in self.waiting.drain(..) {
             let _ = waiter.send(());
