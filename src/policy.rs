@@ -448,8 +448,4 @@ impl Denied {
 }
 
 #[cfg(test)]
-mod conditions;
-#[cfg(test)]
-mod model;
-#[cfg(test)]
 mod tests;
