@@ -25,6 +25,7 @@ pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
+pub use repeat::Repetition;
 pub use signing::{Signing, StreamLimit};
 pub use table::Row;
 
@@ -41,6 +42,7 @@ mod operation;
 mod partnership;
 mod pattern;
 mod permit;
+mod repeat;
 mod role;
 mod rule;
 mod signing;

@@ -29,7 +29,7 @@ use crate::{
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
-pub use idempotency::Identified;
+pub use idempotency::{Identified, Permitted};
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use lifecycle::{KeyView, Update, keep};
@@ -85,6 +85,8 @@ pub struct Call {
     pub deadline: Instant,
     /// What tells the request from every other, if the caller gave it an id.
     pub request: Option<String>,
+    /// Where what is permitted is noted, if the answer is kept.
+    pub permitted: Option<Permitted>,
 }
 
 /// A key, or one version of it, as a caller names it.
