@@ -90,7 +90,10 @@ impl Signer {
             ..call.clone()
         };
         match work(known).await {
-            Ok(answer) => match claim.complete(&answer, &permitted.text(), self.time()).await {
+            Ok(answer) => match claim
+                .complete(&answer, &permitted.text(), self.time())
+                .await
+            {
                 Ok(()) => Ok(answer),
                 // Another attempt has taken over: its answer is the one.
                 Err(StoreError::ClaimLost) => Err(Error::RequestInProgress(request.id.clone())),
@@ -119,7 +122,10 @@ impl Signer {
         answer: Answer,
     ) -> Result<Vec<u8>, Error> {
         let permitted = answer.permitted.as_deref().and_then(Permitted::parse);
-        let permitted = permitted.ok_or_else(|| Error::AnswerUnreadable(request.id.clone()))?;
+        let signs = |asked: &Asked| asked.operation == Operation::Sign;
+        let permitted = permitted
+            .filter(|all| request.signs.is_some() == all.iter().any(signs))
+            .ok_or_else(|| Error::AnswerUnreadable(request.id.clone()))?;
         let account = self.roll.open(call);
         let allowed = permitted
             .iter()

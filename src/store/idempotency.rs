@@ -479,7 +479,11 @@ pub(super) async fn complete(
         let mut values = Vec::with_capacity(piece.len() * 5);
         for (place, bytes, permitted, expires) in piece {
             values.extend(of(questions[*place]));
-            values.extend([bytes[..].into(), permitted.as_str().into(), expires.0.into()]);
+            values.extend([
+                bytes[..].into(),
+                permitted.as_str().into(),
+                expires.0.into(),
+            ]);
         }
         let mut kept: Vec<Vec<u8>> = Vec::with_capacity(piece.len());
         for row in transaction.query(&sql, &values).await? {

@@ -33,12 +33,12 @@ const SOON: &str = "[audit]\ncheckpoint_seconds = 1\n";
 /// What the daemon works on, and nobody may find in the log.
 const PAYLOAD: &[u8] = b"ORCHID-PAYLOAD-7731";
 
-fn log_of(daemon: &Daemon) -> PathBuf {
+pub fn log_of(daemon: &Daemon) -> PathBuf {
     daemon.directory().join("state/audit")
 }
 
 /// The records, whole lines only: the daemon may be at the next one.
-fn records(log: &Path) -> Vec<Value> {
+pub fn records(log: &Path) -> Vec<Value> {
     let mut segments: Vec<_> = fs::read_dir(log.join("log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -55,14 +55,14 @@ fn records(log: &Path) -> Vec<Value> {
 }
 
 /// All events of a kind.
-fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     let events = records
         .iter()
         .filter_map(|record| record["event"].get(kind));
     events.collect()
 }
 
-fn verify(log: &Path) -> (bool, String) {
+pub fn verify(log: &Path) -> (bool, String) {
     let vkey = fs::read_to_string(log.join("vkey")).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chancery"))
         .args(["audit", "verify"])
@@ -75,7 +75,7 @@ fn verify(log: &Path) -> (bool, String) {
     (output.status.success(), said)
 }
 
-fn hash(bytes: &[u8]) -> String {
+pub fn hash(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
