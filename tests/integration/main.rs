@@ -23,6 +23,7 @@ mod import;
 mod jose;
 mod key_life;
 mod keys;
+mod killed;
 mod layering;
 mod lifecycle;
 mod mtls;
