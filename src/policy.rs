@@ -214,7 +214,8 @@ impl Policy {
             | Operation::DecryptField
             | Operation::IssueAccessToken
             | Operation::ExplainMessage
-            | Operation::GetPartner => false,
+            | Operation::GetPartner
+            | Operation::ReadAudit => false,
         };
         let subject = || Use::new(key, algorithm);
         let question = Question {
@@ -351,6 +352,19 @@ impl Policy {
         now: UnixMilliseconds,
     ) -> Result<Permit<Keyless>, Denied> {
         self.decide_keyless(identity, Operation::GenerateRandom, None, now)
+    }
+
+    /// Asks to read the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], if no rule allows it.
+    pub fn authorize_audit(
+        &self,
+        identity: &Arc<Identity>,
+        now: UnixMilliseconds,
+    ) -> Result<Permit<Keyless>, Denied> {
+        self.decide_keyless(identity, Operation::ReadAudit, None, now)
     }
 
     /// What would be answered, and how each rule bears on it; without a time, as if every rule held.

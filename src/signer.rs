@@ -521,7 +521,8 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::DecryptField
         | Operation::IssueAccessToken
         | Operation::ExplainMessage
-        | Operation::GetPartner => true,
+        | Operation::GetPartner
+        | Operation::ReadAudit => true,
     }
 }
 

@@ -191,6 +191,9 @@ pub struct Started {
     /// SHA-256 of the policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Digest>,
+    /// SHA-256 of the configuration file in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Digest>,
 }
 
 /// The daemon closes the log.

@@ -107,8 +107,8 @@ pub struct Creation {
     algorithms: Vec<Algorithm>,
 }
 
-/// What a permit is about that concerns no key: random bytes, or encrypting to a public key from
-/// outside.
+/// What a permit is about that concerns no key: random bytes, the audit log, or encrypting to a public key
+/// from outside.
 #[derive(Debug)]
 pub struct Keyless {
     algorithm: Option<Algorithm>,
@@ -234,7 +234,7 @@ impl Permit<Creation> {
 }
 
 impl Permit<Keyless> {
-    /// How to encrypt; `None` for random bytes.
+    /// How to encrypt; `None` for all else.
     pub const fn algorithm(&self) -> Option<Algorithm> {
         self.subject.algorithm
     }
