@@ -164,7 +164,10 @@ async fn a_request_id_that_64_callers_race_for_has_one_signature() {
         nobodys += made.len() - 1;
     }
     assert_eq!(signed.made.len(), requests);
-    assert!(nobodys <= kills * CALLERS, "{nobodys} signatures that nobody got");
+    assert!(
+        nobodys <= kills * CALLERS,
+        "{nobodys} signatures that nobody got"
+    );
     assert!(signed.repeated + requests >= requests * CALLERS);
     eprintln!(
         "{} calls of {CALLERS} callers with {requests} request ids, {kills} kills: one signature each \
