@@ -43,7 +43,7 @@ pub enum ResultKind {
     Invalid,
     /// It failed.
     Failed,
-    /// It was done before, and the answer of then was given again.
+    /// It was done before, and its answer given again.
     Repeated,
     /// It was given up without a result.
     Abandoned,
