@@ -39,3 +39,4 @@ mod schemes;
 mod sign;
 mod softhsm;
 mod store;
+mod store_lost;
