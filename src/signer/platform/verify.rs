@@ -496,6 +496,7 @@ fn length_fits(algorithm: Algorithm, signature: &[u8]) -> bool {
         Algorithm::Ecdsa(_) => true,
         Algorithm::RsaOaep
         | Algorithm::RsaOaep256
+        | Algorithm::RsaOaep256Mgf1Sha1
         | Algorithm::Rsa15
         | Algorithm::Rsa15Private
         | Algorithm::EcdhEs

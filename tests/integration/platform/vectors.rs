@@ -68,6 +68,7 @@ async fn every_vector_of_a_shipped_scheme_passes_through_the_daemon() {
     token.import_pkcs8("demo-decrypt", "02", &pem);
     token.import_pkcs8("demo-decrypt-sha1", "03", &pem);
     token.import_pkcs8("demo-origin", "04", &pem);
+    token.import_pkcs8("demo-decrypt-java", "05", &pem);
     let direct: i32 = v1::Algorithm::Dir.into();
     let mut keys = KEYS.to_owned();
     for ((_, _, secret), name) in secrets.iter().filter(|((one, ..), _)| *one == direct) {
@@ -166,6 +167,11 @@ name = "demo-decrypt-sha1"
 purpose = "decrypt"
 algorithms = ["RSA-OAEP"]
 content_encryptions = ["A256GCM"]
+
+[[keys]]
+name = "demo-decrypt-java"
+purpose = "decrypt"
+algorithms = ["RSA-OAEP-256-MGF1-SHA1"]
 
 [[keys]]
 name = "demo-origin"
@@ -306,6 +312,7 @@ impl Case {
             }
             Algorithm::RsaPkcs1(_) => "demo-sign".to_owned(),
             Algorithm::RsaOaep => "demo-decrypt-sha1".to_owned(),
+            Algorithm::RsaOaep256Mgf1Sha1 => "demo-decrypt-java".to_owned(),
             Algorithm::Rsa15Private => "demo-origin".to_owned(),
             _ => "demo-decrypt".to_owned(),
         };
