@@ -24,8 +24,8 @@ pub use limits::LimitExceeded;
 pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
-pub use quota::{Quota, QuotaExceeded, QuotaKind, Rate};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
+pub use quota::{Quota, QuotaExceeded, QuotaKind, Rate};
 pub use signing::{Signing, StreamLimit};
 pub use table::Row;
 

@@ -98,7 +98,8 @@ impl Policy {
             for pattern in quota.keys() {
                 let known = surroundings.keys.as_ref();
                 if known.is_some_and(|keys| !keys.iter().any(|key| pattern.matches(key))) {
-                    let message = format!("the quota {name} names a key that is not there: {pattern}");
+                    let message =
+                        format!("the quota {name} names a key that is not there: {pattern}");
                     find(FindingKind::UnknownKey, message);
                 }
             }

@@ -156,9 +156,11 @@ impl Quota {
             (Some(_), None) => rule.partners.is_some(),
             (Some(mine), Some(theirs)) => {
                 rule.partners.is_some()
-                    || mine
-                        .iter()
-                        .any(|mine| theirs.iter().any(|one| one.covers(mine) || mine.covers(one)))
+                    || mine.iter().any(|mine| {
+                        theirs
+                            .iter()
+                            .any(|one| one.covers(mine) || mine.covers(one))
+                    })
             }
         };
         operations && keys && self.identities.iter().any(meet)
@@ -232,7 +234,10 @@ impl QuotaKind {
 const fn is_counted(operation: Operation) -> bool {
     !matches!(
         operation,
-        Operation::Get | Operation::EncryptField | Operation::ExplainMessage | Operation::GetPartner
+        Operation::Get
+            | Operation::EncryptField
+            | Operation::ExplainMessage
+            | Operation::GetPartner
     )
 }
 
@@ -307,9 +312,7 @@ impl RawQuota {
             return Err(InvalidQuota::Range {
                 key: "burst",
                 given: burst.to_string(),
-                expected: format!(
-                    "{least}, which is what may come in a second, to {MOST_AT_ONCE}"
-                ),
+                expected: format!("{least}, which is what may come in a second, to {MOST_AT_ONCE}"),
             });
         }
         Ok(Some(Rate {

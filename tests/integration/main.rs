@@ -32,6 +32,7 @@ mod pki;
 mod platform;
 mod policy;
 mod policy_conditions;
+mod quotas;
 mod requests;
 mod schemes;
 mod sign;
