@@ -34,6 +34,7 @@ mod platform;
 mod policy;
 mod policy_conditions;
 mod repeated;
+mod quotas;
 mod requests;
 mod schemes;
 mod sign;
