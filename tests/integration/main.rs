@@ -40,3 +40,4 @@ mod schemes;
 mod sign;
 mod softhsm;
 mod store;
+mod store_lost;
