@@ -227,6 +227,16 @@ impl Account {
             let slip = slip.await?;
             self.state().slips.push(slip);
         }
+        self.remember(permit, input, public)
+    }
+
+    /// The same where nothing is done, and an answer given again: it uses up no quota.
+    pub(super) fn remember<S: Subject>(
+        &self,
+        permit: &Granted<S>,
+        input: Option<InputDigest>,
+        public: Option<&PublicKey>,
+    ) -> Result<(), Error> {
         if let Some(permitted) = &self.permitted {
             permitted.note(permit.asked());
         }
