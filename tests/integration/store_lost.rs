@@ -17,12 +17,10 @@ use crate::{
     store::faults::{failing, is_whole},
 };
 
-/// A daemon over a store whose file the test knows before, and which stays when the daemon goes.
-fn start(place: &tempfile::TempDir, fault: (&str, &str, &str)) -> (Daemon, PathBuf) {
+/// A daemon over a store whose file the test knows before.
+fn start(place: &TempDir) -> (Daemon, PathBuf) {
     let file = place.path().join("chancery.db");
-    let mut setup = Setup::new(Token::new("lost")).tables(&format!("[store]\nsqlite = {:?}", file));
-    let (call, how, when) = fault;
-    setup.before = failing(call, how, when, &file);
+    let setup = Setup::new(Token::new("lost")).tables(&format!("[store]\nsqlite = {file:?}"));
     (setup.start(), file)
 }
 

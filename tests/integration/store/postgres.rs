@@ -105,6 +105,10 @@ fn serve(home: &Path, settings: &[String]) -> Child {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let log = home.with_file_name(format!("log-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
     let file = fs::File::create(&log).unwrap();
+    let port = settings
+        .iter()
+        .find_map(|setting| setting.strip_prefix("port="));
+    let port = port.unwrap_or("5432");
     let start = Instant::now();
     loop {
         let mut process = command("postgres")
@@ -120,7 +124,8 @@ fn serve(home: &Path, settings: &[String]) -> Child {
             .spawn()
             .unwrap();
         while process.try_wait().unwrap().is_none() {
-            let ready = command("pg_isready").arg("-q").arg("-h").arg(home).status();
+            let mut ask = command("pg_isready");
+            let ready = ask.args(["-q", "-p", port, "-h"]).arg(home).status();
             if ready.unwrap().success() {
                 return process;
             }
