@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -26,6 +26,9 @@ use crate::{
     store::KeyFacts,
 };
 
+pub use approval::{
+    Executed, PolicyLeave, PolicyRefused, ProposalState, Proposed, Standing, leave_for_policy,
+};
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
@@ -43,9 +46,11 @@ pub use platform::{
 };
 
 use account::{Account, Granted, Roll, digest_of};
+use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
+mod approval;
 mod certificate_request;
 mod checkpoints;
 mod clock;
@@ -64,6 +69,8 @@ mod verify;
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// Why the policy file is not the policy in force.
+    refused_policy: ArcSwapOption<String>,
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
@@ -159,6 +166,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
             lives: lifecycle::Lives::new(replay.store()),
@@ -510,6 +518,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::Rotate
         | Operation::Update
         | Operation::Destroy
+        | Operation::Approve
+        | Operation::ApprovePolicy
+        | Operation::ChangePolicy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

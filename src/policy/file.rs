@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::{
     algorithm::Algorithm,
     policy::{
+        approval::Approval,
         duty,
         limits::{InvalidLimits, JwtLimits, Limits},
         operation::{Need, Operation},
@@ -19,6 +20,8 @@ use crate::{
     },
     scheme::SchemeName,
 };
+
+mod approvals;
 
 /// The first fault of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +38,9 @@ pub(super) struct Compiled {
     pub(super) roles: Vec<Role>,
     /// In its order; never none.
     pub(super) rules: Vec<Rule>,
+    /// In its order.
+    pub(super) approvals: Vec<Approval>,
+    pub(super) separate_duties: bool,
 }
 
 /// Reads the text of a file whole.
@@ -87,7 +93,11 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
         })
     };
     let rules = file.rules.into_iter().enumerate();
-    let rules = rules.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
+    let mut rules = rules.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
+    let approvals = approvals::compile(text, file.approvals, &mut roles, &rules)?;
+    rules.extend(approvals.iter().map(Approval::rule));
+    let separate_duties = file.separate_duties.as_ref();
+    let separate_duties = separate_duties.is_some_and(|separate| *separate.get_ref());
     if let Some(separate) = file.separate_duties
         && *separate.get_ref()
         && let Some(conflict) = duty::conflicts(&rules).first()
@@ -98,7 +108,12 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
             message: conflict.to_string(),
         });
     }
-    Ok(Compiled { roles, rules })
+    Ok(Compiled {
+        roles,
+        rules,
+        approvals,
+        separate_duties,
+    })
 }
 
 fn all_different<'a>(
@@ -133,6 +148,8 @@ struct File {
     roles: Vec<RawRole>,
     #[serde(default)]
     rules: Vec<RawRule>,
+    #[serde(default)]
+    approvals: Vec<approvals::RawApproval>,
 }
 
 /// A role as it is written.
@@ -201,6 +218,8 @@ enum Fault {
     Window(#[from] InvalidWindow),
     #[error("{0}")]
     Limits(#[from] InvalidLimits),
+    #[error("{0} is no operation of a rule: who approves what is said in [[approvals]]")]
+    Approves(Operation),
     #[error("it is for the operation sign, and the rule has not got that; leave it out")]
     IdleLimits(&'static str),
 }
@@ -209,6 +228,11 @@ impl RawRule {
     fn compile(self, roles: &mut [Role]) -> Result<Rule, Fault> {
         let identities = self.all_identities(roles)?;
         not_empty("operations", &self.operations)?;
+        let approves =
+            |one: &&Operation| matches!(one, Operation::Approve | Operation::ApprovePolicy);
+        if let Some(operation) = self.operations.iter().find(approves) {
+            return Err(Fault::Approves(*operation));
+        }
         let algorithms = self.algorithms.as_deref();
         let sometimes = |operation: &&Operation| operation.needs().key == Need::Sometimes;
         // With a key of the token, encryption is a use of it like any other.
@@ -347,6 +371,7 @@ impl Fault {
             Self::Empty(list) | Self::Missing { list, .. } | Self::Idle(list) => list,
             Self::Star => "algorithms",
             Self::Nobody => "identities",
+            Self::Approves(_) => "operations",
             Self::NoSuchRole(_) => "roles",
             Self::Window(InvalidWindow::NoDay) => "days",
             Self::Window(InvalidWindow::Backwards) => "not_after",

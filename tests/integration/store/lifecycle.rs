@@ -43,6 +43,7 @@ fn facts() -> KeyFacts {
             period_seconds: 86_400,
             next: at(500),
         }),
+        critical: true,
         versions: BTreeMap::from([(version(1), scheduled), (version(2), enabled)]),
     }
 }
