@@ -33,12 +33,12 @@ const SOON: &str = "[audit]\ncheckpoint_seconds = 1\n";
 /// What the daemon works on, and nobody may find in the log.
 const PAYLOAD: &[u8] = b"ORCHID-PAYLOAD-7731";
 
-fn log_of(daemon: &Daemon) -> PathBuf {
+pub fn log_of(daemon: &Daemon) -> PathBuf {
     daemon.directory().join("state/audit")
 }
 
 /// The records, whole lines only: the daemon may be at the next one.
-fn records(log: &Path) -> Vec<Value> {
+pub fn records(log: &Path) -> Vec<Value> {
     let mut segments: Vec<_> = fs::read_dir(log.join("log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -55,7 +55,7 @@ fn records(log: &Path) -> Vec<Value> {
 }
 
 /// All events of a kind.
-fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     let events = records
         .iter()
         .filter_map(|record| record["event"].get(kind));
