@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub use approval::{Approval, Approving, DangerousAct};
-pub use diff::{Change, ChangeKind};
+pub use diff::{Change, ChangeKind, QuotaChange};
 pub use duty::{Duty, DutyConflict, HeldDuty};
 pub use explain::{Explanation, Match, RuleMatch};
 pub use file::PolicyError;
@@ -26,6 +26,8 @@ pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
+pub use quota::{Quota, QuotaExceeded, QuotaKind, Rate};
+pub use repeat::Repetition;
 pub use signing::{Signing, StreamLimit};
 pub use table::Row;
 
@@ -43,6 +45,8 @@ mod operation;
 mod partnership;
 mod pattern;
 mod permit;
+mod quota;
+mod repeat;
 mod role;
 mod rule;
 mod signing;
@@ -58,6 +62,7 @@ pub struct Policy {
     approvals: Vec<Approval>,
     separate_duties: bool,
     text: String,
+    quotas: Arc<[Quota]>,
     digest: String,
     sha256: [u8; 32],
 }
@@ -137,6 +142,7 @@ impl Policy {
             rules,
             approvals,
             separate_duties,
+            quotas,
         } = file::compile(text)?;
         Ok(Self {
             roles,
@@ -144,6 +150,7 @@ impl Policy {
             approvals,
             separate_duties,
             text: text.to_owned(),
+            quotas: quotas.into(),
             digest: hex::encode(&Sha256::digest(text)[..8]),
             sha256: Sha256::digest(text).into(),
         })
@@ -172,6 +179,11 @@ impl Policy {
     /// Whether there is no rule; a file without rules is refused, so there always is one.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The quotas, in the order of the file; all that bound a use hold at once.
+    pub const fn quotas(&self) -> &Arc<[Quota]> {
+        &self.quotas
     }
 
     /// Where one identity has two duties that are kept apart.
@@ -236,7 +248,8 @@ impl Policy {
             | Operation::DecryptField
             | Operation::IssueAccessToken
             | Operation::ExplainMessage
-            | Operation::GetPartner => false,
+            | Operation::GetPartner
+            | Operation::ReadAudit => false,
         };
         let subject = || Use::new(key, algorithm);
         let question = Question {
@@ -373,6 +386,19 @@ impl Policy {
         now: UnixMilliseconds,
     ) -> Result<Permit<Keyless>, Denied> {
         self.decide_keyless(identity, Operation::GenerateRandom, None, now)
+    }
+
+    /// Asks to read the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], if no rule allows it.
+    pub fn authorize_audit(
+        &self,
+        identity: &Arc<Identity>,
+        now: UnixMilliseconds,
+    ) -> Result<Permit<Keyless>, Denied> {
+        self.decide_keyless(identity, Operation::ReadAudit, None, now)
     }
 
     /// What would be answered, and how each rule bears on it; without a time, as if every rule held.

@@ -141,8 +141,8 @@ impl Server {
         let clock = system_clock();
         let leave = start::leave_for_policy(&store, &policy, &clock).await?;
         // Before anybody can ask for anything.
-        let (log, digest) = (config.audit.clone(), *policy.sha256());
-        let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest));
+        let (log, digest, file) = (config.audit.clone(), *policy.sha256(), config.digest);
+        let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest, file));
         let roll = roll.await.map_err(std::io::Error::other)??;
         let listener = listen(config.server.address).await?;
         let admin = match config.admin.take() {

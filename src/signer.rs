@@ -32,7 +32,7 @@ pub use approval::{
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
-pub use idempotency::Identified;
+pub use idempotency::{Identified, Permitted};
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use lifecycle::{KeyView, Update, keep};
@@ -92,6 +92,8 @@ pub struct Call {
     pub deadline: Instant,
     /// What tells the request from every other, if the caller gave it an id.
     pub request: Option<String>,
+    /// Where what is permitted is noted, if the answer is kept.
+    pub permitted: Option<Permitted>,
 }
 
 /// A key, or one version of it, as a caller names it.
@@ -530,7 +532,8 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::DecryptField
         | Operation::IssueAccessToken
         | Operation::ExplainMessage
-        | Operation::GetPartner => true,
+        | Operation::GetPartner
+        | Operation::ReadAudit => true,
     }
 }
 

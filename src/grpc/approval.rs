@@ -159,6 +159,7 @@ impl ApprovalService for Services {
             method: "ExecuteProposal",
             id: id.to_string(),
             content: Sha256::digest(id.as_bytes()).into(),
+            signs: None,
         };
         self.once(call, Some(once), async move |signer, call| {
             let read = |content: &[u8]| approved(content, wrapped_key);

@@ -131,6 +131,7 @@ impl From<Error> for Status {
                 text,
                 Duration::from_millis(200),
             ),
+            Error::AnswerUnreadable(_) => status(Code::Internal, reason, text, []),
             Error::Store(error) => error.into(),
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,

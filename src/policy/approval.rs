@@ -8,7 +8,7 @@ use crate::{
     identity::{Identity, IdentityName},
     key::KeyName,
     policy::{
-        Change, ChangeKind, Denied, Permit, Policy, Reason,
+        ChangeKind, Denied, Permit, Policy, Reason,
         operation::Operation,
         pattern::{IdentityPattern, KeyPattern},
         permit::{Asked, Keyless, Subject},
@@ -213,14 +213,14 @@ impl Policy {
     /// other conditions counts, and so does every change of what needs approval: which of two is stricter is not for a
     /// program to guess.
     pub fn widenings_to(&self, other: &Self) -> Vec<String> {
-        let is_wider = |change: &Change| match change.kind {
+        let is_wider = |kind| match kind {
             ChangeKind::Gains | ChangeKind::Widens | ChangeKind::Changes => true,
             ChangeKind::Narrows | ChangeKind::Loses => false,
         };
         let changes = self.changes_to(other);
         let mut wider: Vec<_> = changes
             .iter()
-            .filter(|change| is_wider(change))
+            .filter(|change| is_wider(change.kind))
             .map(|change| {
                 let on = Some(&change.on).filter(|on| !on.is_empty());
                 let on = on.map_or_else(String::new, |on| format!(" on {on}"));
@@ -228,6 +228,9 @@ impl Policy {
                 format!("{} {kind} {}{on}", change.identity, change.operation)
             })
             .collect();
+        let quotas = self.quota_changes_to(other).into_iter();
+        let quotas = quotas.filter(|change| is_wider(change.kind));
+        wider.extend(quotas.map(|change| format!("quota {} is wider, or gone", change.quota)));
         if self.approvals != other.approvals {
             wider.push("the [[approvals]] are not the same".to_owned());
         }

@@ -61,6 +61,7 @@ impl Operation {
             | Self::ChangePolicy
             | Self::RequestCertificate => Some(Duty::KeyAdministration),
             Self::Approve | Self::ApprovePolicy => Some(Duty::Approval),
+            Self::ReadAudit => Some(Duty::AuditReading),
             Self::Get | Self::GenerateRandom | Self::ExplainMessage | Self::GetPartner => None,
         }
     }

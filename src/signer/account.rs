@@ -25,7 +25,7 @@ use crate::{
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
     policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
-    signer::{Call, Error, KeyView, Waits},
+    signer::{Call, Error, KeyView, Permitted, Waits},
 };
 
 /// Where accounts are recorded; nowhere, if the operator said so.
@@ -41,6 +41,8 @@ pub(super) struct Account {
     roll: Arc<Roll>,
     identity: Arc<Identity>,
     call: Word,
+    /// Where what was permitted is noted, to be asked again when the answer is given again.
+    permitted: Option<Permitted>,
     state: Mutex<State>,
 }
 
@@ -94,6 +96,7 @@ impl Roll {
             roll: Arc::clone(self),
             identity: Arc::clone(&call.identity),
             call: call.name.clone(),
+            permitted: call.permitted.clone(),
             state: Mutex::default(),
         }
     }
@@ -197,6 +200,9 @@ impl Account {
         input: Option<InputDigest>,
         public: Option<&PublicKey>,
     ) -> Result<(), Error> {
+        if let Some(permitted) = &self.permitted {
+            permitted.note(permit.asked());
+        }
         let Some(audit) = &self.roll.audit else {
             return Ok(());
         };
@@ -234,6 +240,13 @@ impl Account {
     pub(super) fn began_with(&self, ending: Ending) {
         if let Some(act) = self.state().acts.first_mut() {
             act.ending = Some(ending);
+        }
+    }
+
+    /// The same of all intents.
+    pub(super) fn all_end(&self, ending: &Ending) {
+        for act in &mut self.state().acts {
+            act.ending = Some(ending.clone());
         }
     }
 

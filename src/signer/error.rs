@@ -118,6 +118,11 @@ pub enum Error {
     /// Another attempt at the same request is under way.
     #[error("the request {0:?} is being done just now; ask again for its answer")]
     RequestInProgress(String),
+    /// What was kept of a request does not say what was permitted for its answer.
+    #[error(
+        "the request {0:?} was answered, but what was kept of it does not say what was permitted, so it is not answered again"
+    )]
+    AnswerUnreadable(String),
     /// The store could not do it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -263,6 +268,7 @@ impl Error {
             Self::NoStore => "STORE_MISSING",
             Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
             Self::RequestInProgress(_) => "REQUEST_IN_PROGRESS",
+            Self::AnswerUnreadable(_) => "REQUEST_ANSWER_UNREADABLE",
             Self::Store(error) => error.reason(),
         }
     }

@@ -62,7 +62,7 @@ pub fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     events.collect()
 }
 
-fn verify(log: &Path) -> (bool, String) {
+pub fn verify(log: &Path) -> (bool, String) {
     let vkey = fs::read_to_string(log.join("vkey")).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chancery"))
         .args(["audit", "verify"])
@@ -75,7 +75,7 @@ fn verify(log: &Path) -> (bool, String) {
     (output.status.success(), said)
 }
 
-fn hash(bytes: &[u8]) -> String {
+pub fn hash(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 

@@ -33,6 +33,7 @@ mod pki;
 mod platform;
 mod policy;
 mod policy_conditions;
+mod repeated;
 mod requests;
 mod schemes;
 mod sign;

@@ -58,6 +58,11 @@ algorithms = ["*"]
 name = "everybody"
 identities = ["spiffe://chancery.test/*"]
 operations = ["generate_random"]
+
+[[rules]]
+name = "auditor"
+identities = ["dns:auditor.chancery.test"]
+operations = ["read_audit"]
 "#;
 
 const IDENTITIES: [&str; 6] = [
@@ -368,7 +373,8 @@ async fn ask(
         | Operation::DecryptField
         | Operation::IssueAccessToken
         | Operation::ExplainMessage
-        | Operation::GetPartner => return None,
+        | Operation::GetPartner
+        | Operation::ReadAudit => return None,
     };
     Some(result.map_or_else(|failure| failure.code, |()| Code::Ok))
 }
