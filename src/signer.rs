@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -26,6 +26,9 @@ use crate::{
     store::KeyFacts,
 };
 
+pub use approval::{
+    Executed, PolicyLeave, PolicyRefused, ProposalState, Proposed, Standing, leave_for_policy,
+};
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
@@ -44,10 +47,12 @@ pub use platform::{
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
+use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
 mod admission;
+mod approval;
 mod certificate_request;
 mod checkpoints;
 mod clock;
@@ -66,6 +71,8 @@ mod verify;
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// Why the policy file is not the policy in force.
+    refused_policy: ArcSwapOption<String>,
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
@@ -168,6 +175,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
             lives,
@@ -526,6 +534,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::Rotate
         | Operation::Update
         | Operation::Destroy
+        | Operation::Approve
+        | Operation::ApprovePolicy
+        | Operation::ChangePolicy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

@@ -18,8 +18,8 @@ use std::{
 use crate::{
     algorithm::{Algorithm, Hash},
     audit::{
-        Audit, AuditError, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct, KeyChange,
-        Name, Ticket, Word,
+        Audit, AuditError, Caller, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct,
+        KeyChange, Name, Ticket, Word,
     },
     identity::Identity,
     key::{KeyVersion, PublicKey, Version},
@@ -370,6 +370,14 @@ impl Account {
         }
         self.roll.waits.count(begun.elapsed());
         result
+    }
+
+    /// Something else happened that the log tells.
+    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.record(event(self.identity.as_ref().into()));
+            self.state().waits.push(Box::pin(wait));
+        }
     }
 
     fn denied(&self, denial: Denial) {

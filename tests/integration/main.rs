@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod approval;
 mod audit;
 mod audited;
 mod calls;
