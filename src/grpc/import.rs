@@ -72,6 +72,7 @@ impl Services {
                 content_encryptions: asked.content_encryptions,
                 compression_allowed: asked.compression_allowed,
                 request_id: String::new(),
+                maximum_uses: 0,
             })?,
             custody,
             wrapped,

@@ -112,7 +112,7 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody),
+            (&usage, custody, key.maximum_uses),
             token,
             token.import(permit, &usage, custody, wrapped, call.deadline),
         );

@@ -1,6 +1,6 @@
 //! Making keys, looking at them, and certificate requests. Keys from elsewhere: see `import`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Account, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request, digest_of,
@@ -34,6 +34,8 @@ pub struct KeyRequest {
     pub content_encryptions: Vec<ContentEncryption>,
     /// For keys that decrypt or wrap.
     pub compression_allowed: bool,
+    /// How often each version may be used to make something, if that is limited.
+    pub maximum_uses: Option<u64>,
 }
 
 impl Signer {
@@ -62,6 +64,7 @@ impl Signer {
             algorithms,
             content_encryptions,
             compression_allowed,
+            maximum_uses,
         } = request;
         // The policy has no answer to that.
         if algorithms.is_empty() {
@@ -98,7 +101,7 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody),
+            (&usage, custody, maximum_uses),
             token,
             token.create(permit, usage.clone(), call.deadline),
         );
@@ -113,7 +116,7 @@ impl Signer {
         &self,
         call: &Call,
         name: &KeyName,
-        (usage, custody): (&Usage, Custody),
+        (usage, custody, maximum_uses): (&Usage, Custody, Option<u64>),
         token: &Token,
         make: impl Future<Output = Result<Arc<Key>, TokenError>> + Send,
     ) -> Result<KeyView, Error> {
@@ -129,7 +132,17 @@ impl Signer {
             }
             let exists = || Error::Token(TokenError::Exists(name.clone()));
             let key = match self.find(name) {
-                Err(Error::NoSuchKey(_) | Error::Token(_)) => make.await?,
+                Err(Error::NoSuchKey(_) | Error::Token(_)) => {
+                    // Before the key is there: it shall never be without its limit.
+                    if facts.maximum_uses != maximum_uses {
+                        let limit = |facts: &mut store::KeyFacts| {
+                            facts.maximum_uses = maximum_uses;
+                            Ok(())
+                        };
+                        self.change(name, None, limit).await?;
+                    }
+                    make.await?
+                }
                 Ok(found) => {
                     let first = versions.get(&Version::FIRST);
                     let asked = call.request.is_some();
@@ -175,6 +188,24 @@ impl Signer {
             .seen(verdict)
             .and_then(|_granted| self.known_view(name));
         account.close(view).await
+    }
+
+    /// How often the versions of a key were used to make something: of a key whose uses are limited, while the store
+    /// can be asked.
+    pub async fn uses(&self, view: &KeyView) -> BTreeMap<Version, u64> {
+        let mut uses = BTreeMap::new();
+        if view.facts.maximum_uses.is_none() {
+            return uses;
+        }
+        for one in view.key.iter().flat_map(|key| &key.versions) {
+            match self.roll.admission().uses(&one.version).await {
+                Ok(count) => uses.extend([(one.version.version, count)]),
+                Err(error) => {
+                    tracing::warn!(key = %one.version, %error, "how often it was used can't be told");
+                }
+            }
+        }
+        uses
     }
 
     /// The keys that the caller may see, by name.

@@ -84,6 +84,7 @@ pub fn new_key(id: &str, key_type: KeyType, algorithms: &[Algorithm]) -> CreateK
         content_encryptions: encryptions.iter().map(|one| (*one).into()).collect(),
         compression_allowed: false,
         request_id: String::new(),
+        maximum_uses: 0,
     }
 }
 

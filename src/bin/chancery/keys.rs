@@ -87,6 +87,9 @@ pub(crate) struct Create {
     /// A JWE for it may be compressed
     #[arg(long)]
     allow_compression: bool,
+    /// How often each version may be used to make something; it can be lowered later, and not raised
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    maximum_uses: Option<i64>,
     /// Which token; needed only if the daemon has several
     #[arg(long, value_name = "NAME")]
     token: Option<String>,
@@ -244,6 +247,7 @@ impl Create {
                 .map(|one| wire::content_encryption_to_proto(one).into())
                 .collect(),
             compression_allowed: self.allow_compression,
+            maximum_uses: self.maximum_uses.unwrap_or_default(),
             request_id: self.request_id,
         };
         let response = client.keys().create_key(client.request(request)).await?;
@@ -338,6 +342,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
             format!("every {} s, next {next}", period.seconds),
         ));
     }
+    if key.maximum_uses > 0 {
+        lines.push(("maximum uses", key.maximum_uses.to_string()));
+    }
     if !key.etag.is_empty() {
         lines.push(("etag", output::printable(&key.etag)));
     }
@@ -352,6 +359,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
         }
         if version.create_time.is_some() {
             lines.push(("created", time_name(version.create_time)));
+        }
+        if let Some(uses) = version.uses {
+            lines.push(("uses", uses.to_string()));
         }
         if !version.created_by.is_empty() {
             lines.push(("created by", output::printable(&version.created_by)));
@@ -449,6 +459,7 @@ fn as_json(key: &Key) -> Value {
                 "create_time": version.create_time.map(|time| time.to_string()),
                 "destroy_time": version.destroy_time.map(|time| time.to_string()),
                 "created_by": version.created_by,
+                "uses": version.uses,
             })
         })
         .collect::<Vec<_>>();
@@ -467,6 +478,7 @@ fn as_json(key: &Key) -> Value {
         "etag": key.etag,
         "rotation_period_seconds": key.rotation_period.map(|period| period.seconds),
         "next_rotation_time": key.next_rotation_time.map(|time| time.to_string()),
+        "maximum_uses": (key.maximum_uses > 0).then_some(key.maximum_uses),
         "versions": versions,
     })
 }
