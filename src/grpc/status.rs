@@ -157,7 +157,6 @@ impl From<Error> for Status {
                 text,
                 [("key", key.to_string())],
             ),
-            Error::UsesUncounted(_) => invalid(reason, text),
             Error::Store(error) => error.into(),
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,

@@ -154,11 +154,6 @@ pub enum Error {
         /// How often each of its versions may be used.
         maximum: u64,
     },
-    /// A limit of uses for a key whose uses are not counted.
-    #[error(
-        "{0} is not a key that makes signatures, MACs or ciphertexts: its uses are not counted"
-    )]
-    UsesUncounted(KeyName),
     /// The store could not do it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -309,7 +304,6 @@ impl Error {
             Self::NotCounted { .. } => "QUOTA_NOT_COUNTED",
             Self::UsesExhausted { .. } => "KEY_USES_EXHAUSTED",
             Self::UsesRaised { .. } => "MAXIMUM_USES_RAISED",
-            Self::UsesUncounted(_) => "MAXIMUM_USES_INVALID",
             Self::Store(error) => error.reason(),
         }
     }

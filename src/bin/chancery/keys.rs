@@ -267,6 +267,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
             format!("every {} s, next {next}", period.seconds),
         ));
     }
+    if key.maximum_uses > 0 {
+        lines.push(("maximum uses", key.maximum_uses.to_string()));
+    }
     if !key.etag.is_empty() {
         lines.push(("etag", output::printable(&key.etag)));
     }
@@ -281,6 +284,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
         }
         if version.create_time.is_some() {
             lines.push(("created", time_name(version.create_time)));
+        }
+        if let Some(uses) = version.uses {
+            lines.push(("uses", uses.to_string()));
         }
         if !version.created_by.is_empty() {
             lines.push(("created by", output::printable(&version.created_by)));
@@ -383,6 +389,7 @@ pub(crate) fn as_json(key: &Key) -> Value {
                 "create_time": version.create_time.map(|time| time.to_string()),
                 "destroy_time": version.destroy_time.map(|time| time.to_string()),
                 "created_by": version.created_by,
+                "uses": version.uses,
             })
         })
         .collect::<Vec<_>>();
@@ -402,6 +409,7 @@ pub(crate) fn as_json(key: &Key) -> Value {
         "etag": key.etag,
         "rotation_period_seconds": key.rotation_period.map(|period| period.seconds),
         "next_rotation_time": key.next_rotation_time.map(|time| time.to_string()),
+        "maximum_uses": (key.maximum_uses > 0).then_some(key.maximum_uses),
         "versions": versions,
     })
 }
