@@ -41,6 +41,7 @@ pub use platform::{
     Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
     missing_or_wrong,
 };
+pub use reading::LogRead;
 
 use account::{Account, Granted, Roll, digest_of};
 use verify::{Given, verified};
@@ -58,6 +59,7 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod reading;
 mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
@@ -72,6 +74,7 @@ pub struct Signer {
     lives: lifecycle::Lives,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
+    readers: reading::Readers,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -166,6 +169,7 @@ impl Signer {
             roll: Roll::new(audit),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
+            readers: reading::Readers::default(),
         }
     }
 

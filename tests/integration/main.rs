@@ -9,6 +9,7 @@
 mod admin;
 mod audit;
 mod audited;
+mod auditor;
 mod calls;
 mod check;
 mod cli;
