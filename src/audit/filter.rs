@@ -43,6 +43,8 @@ pub enum ResultKind {
     Invalid,
     /// It failed.
     Failed,
+    /// It was done before, and its answer given again.
+    Repeated,
     /// It was given up without a result.
     Abandoned,
     /// It was refused.
@@ -175,11 +177,12 @@ impl EventKind {
 
 impl ResultKind {
     /// Every way to end.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Succeeded,
         Self::Valid,
         Self::Invalid,
         Self::Failed,
+        Self::Repeated,
         Self::Abandoned,
         Self::Denied,
     ];
@@ -191,6 +194,7 @@ impl ResultKind {
             Self::Valid => "valid",
             Self::Invalid => "invalid",
             Self::Failed => "failed",
+            Self::Repeated => "repeated",
             Self::Abandoned => "abandoned",
             Self::Denied => "denied",
         }
@@ -204,6 +208,7 @@ impl ResultKind {
                 Ending::Valid => Self::Valid,
                 Ending::Invalid => Self::Invalid,
                 Ending::Failed(_) => Self::Failed,
+                Ending::Repeated => Self::Repeated,
                 Ending::Abandoned => Self::Abandoned,
             }),
             Event::Denied(_) => Some(Self::Denied),

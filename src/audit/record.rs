@@ -147,6 +147,8 @@ pub enum Ending {
     Invalid,
     /// It failed; the reason is the one that callers see.
     Failed(Word),
+    /// It was done before, by the same request: the answer of then was given again.
+    Repeated,
     /// The daemon gave it up without a result; nothing was answered.
     Abandoned,
 }

@@ -7,6 +7,8 @@ use proptest::{prelude::*, sample::select};
 use super::*;
 use crate::algorithm::{Curve, Hash};
 
+mod conditions;
+mod model;
 mod partners;
 
 const RS256: Algorithm = Algorithm::RsaPkcs1(Hash::Sha256);

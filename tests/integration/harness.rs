@@ -620,6 +620,14 @@ fn show_log_of_failure(daemon: &Daemon) {
     }
 }
 
+/// How often something is done: a few times, or as often as a claim says if `CHANCERY_TEST_FULL` is set.
+pub fn times(few: usize, all: usize) -> usize {
+    match std::env::var_os("CHANCERY_TEST_FULL") {
+        Some(_) => all,
+        None => few,
+    }
+}
+
 /// The processes whose parent is this one.
 pub fn children(parent: Pid) -> Vec<Pid> {
     let parent = parent.as_raw_nonzero().to_string();

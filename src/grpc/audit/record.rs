@@ -230,7 +230,7 @@ mod tests {
         }
         // And no more numbers than words.
         assert!(v1::AuditEventKind::try_from(13).is_err());
-        assert!(v1::AuditResult::try_from(7).is_err());
+        assert!(v1::AuditResult::try_from(8).is_err());
         assert!(kind_from_proto(13).is_err() && result_from_proto(-1).is_err());
         assert_eq!(
             (kind_from_proto(0).unwrap(), result_from_proto(0).unwrap()),

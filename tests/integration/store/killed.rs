@@ -8,7 +8,7 @@ use std::{
 
 use chancery::{
     identity::IdentityName,
-    store::{Begun, Config, Location, Request, Seen, Settings, Store},
+    store::{Answer, Begun, Config, Location, Request, Seen, Settings, Store},
 };
 
 use super::place::{Place, at, hash};
@@ -55,7 +55,7 @@ async fn write(store: &Store, id: u64) -> Result<(), chancery::store::StoreError
     let Begun::New(claim) = begin(store, id).await? else {
         panic!("{id} was begun before");
     };
-    claim.complete(&hash(id), at(0)).await
+    claim.complete(&hash(id), "[]", at(0)).await
 }
 
 async fn begin(store: &Store, id: u64) -> Result<Begun, chancery::store::StoreError> {
@@ -163,7 +163,7 @@ async fn all_are_there(place: &Place, kept: &[u64]) {
             .await;
         assert_eq!(seen, Ok(Seen::Duplicate { first_seen: at(0) }), "{id}");
         match begin(&store, *id).await.unwrap() {
-            Begun::Answered(bytes) => assert_eq!(bytes, hash(*id)),
+            Begun::Answered(Answer { bytes, .. }) => assert_eq!(bytes, hash(*id)),
             other => panic!("{id}: {other:?}"),
         }
     }

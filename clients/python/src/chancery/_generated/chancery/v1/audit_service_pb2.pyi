@@ -36,6 +36,7 @@ class AuditResult(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     AUDIT_RESULT_FAILED: _ClassVar[AuditResult]
     AUDIT_RESULT_ABANDONED: _ClassVar[AuditResult]
     AUDIT_RESULT_DENIED: _ClassVar[AuditResult]
+    AUDIT_RESULT_REPEATED: _ClassVar[AuditResult]
 
 class AuditOrder(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -62,6 +63,7 @@ AUDIT_RESULT_INVALID: AuditResult
 AUDIT_RESULT_FAILED: AuditResult
 AUDIT_RESULT_ABANDONED: AuditResult
 AUDIT_RESULT_DENIED: AuditResult
+AUDIT_RESULT_REPEATED: AuditResult
 AUDIT_ORDER_UNSPECIFIED: AuditOrder
 AUDIT_ORDER_OLDEST_FIRST: AuditOrder
 AUDIT_ORDER_NEWEST_FIRST: AuditOrder

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::*;
-use crate::{partner::PartnerName, scheme::SchemeName};
+use crate::{partner::PartnerName, policy::*, scheme::SchemeName};
 
 /// A rule as its author sees it.
 #[derive(Clone, Debug, Default)]

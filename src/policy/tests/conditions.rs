@@ -1,6 +1,6 @@
 //! Limits on content, times, duties, findings and differences, by hand.
 
-use super::*;
+use crate::policy::*;
 
 const ES256: Algorithm = Algorithm::Ecdsa(crate::algorithm::Curve::P256);
 /// 2026-11-20T12:00:00Z, by `date`.
