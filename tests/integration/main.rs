@@ -10,6 +10,7 @@ mod admin;
 mod approval;
 mod audit;
 mod audited;
+mod auditor;
 mod calls;
 mod check;
 mod cli;

@@ -9,6 +9,7 @@ from chancery.algorithms import (
     KeyVersionState,
     Serialization,
 )
+from chancery.audit import AuditCheckpoint, AuditRecord, AuditState, ProvenRecord, verify_note
 from chancery.client import Client
 from chancery.connection import ConfigurationError
 from chancery.errors import (
@@ -57,6 +58,9 @@ from chancery.results import (
 __all__ = [
     "Algorithm",
     "AlreadyExists",
+    "AuditCheckpoint",
+    "AuditRecord",
+    "AuditState",
     "CertificateRequest",
     "ChanceryError",
     "Client",
@@ -92,6 +96,7 @@ __all__ = [
     "PartnerKey",
     "PartnerScheme",
     "Protections",
+    "ProvenRecord",
     "PublicKey",
     "ResourceExhausted",
     "Scheme",
@@ -104,4 +109,5 @@ __all__ = [
     "Unavailable",
     "Verdict",
     "Verification",
+    "verify_note",
 ]
