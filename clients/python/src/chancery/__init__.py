@@ -9,6 +9,7 @@ from chancery.algorithms import (
     KeyVersionState,
     Serialization,
 )
+from chancery.approvals import GivenApproval, Proposal
 from chancery.client import Client
 from chancery.connection import ConfigurationError
 from chancery.errors import (
@@ -70,6 +71,7 @@ __all__ = [
     "ExplainedStep",
     "Explanation",
     "FailedPrecondition",
+    "GivenApproval",
     "HealthStatus",
     "HttpRequest",
     "HttpResponse",
@@ -91,6 +93,7 @@ __all__ = [
     "Partner",
     "PartnerKey",
     "PartnerScheme",
+    "Proposal",
     "Protections",
     "PublicKey",
     "ResourceExhausted",
