@@ -14,10 +14,8 @@ use serde::{
 };
 
 use crate::{
-    admin,
-    algorithm::Purpose,
-    audit, grpc,
-    key::{InvalidUsage, KeyName},
+    admin, audit, grpc,
+    key::{InvalidUsage, KeyName, Usage},
     partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
@@ -314,10 +312,7 @@ fn no_twins<'a>(
 
 /// What can be said of a key before its type is known.
 fn check_declaration(key: &Declaration) -> Result<(), (&'static str, InvalidUsage)> {
-    let (purpose, opens) = (
-        key.purpose,
-        matches!(key.purpose, Purpose::Decrypt | Purpose::Wrap),
-    );
+    let purpose = key.purpose;
     if key.algorithms.is_empty() {
         return Err(("algorithms", InvalidUsage::NoAlgorithm));
     }
@@ -325,19 +320,13 @@ fn check_declaration(key: &Declaration) -> Result<(), (&'static str, InvalidUsag
     if let Some(algorithm) = other.copied() {
         return Err(("algorithms", InvalidUsage::Purpose { algorithm, purpose }));
     }
-    if opens && key.content_encryptions.is_empty() {
-        return Err((
-            "content_encryptions",
-            InvalidUsage::NoContentEncryption(purpose),
-        ));
-    }
-    if !opens && (!key.content_encryptions.is_empty() || key.allow_compression) {
-        return Err((
-            "content_encryptions",
-            InvalidUsage::ContentEncryption(purpose),
-        ));
-    }
-    Ok(())
+    Usage::check_content(
+        purpose,
+        &key.algorithms,
+        &key.content_encryptions,
+        key.allow_compression,
+    )
+    .map_err(|invalid| ("content_encryptions", invalid))
 }
 
 impl Server {

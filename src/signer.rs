@@ -22,7 +22,7 @@ use crate::{
     key::{KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError},
-    policy::{Denied, Operation, Permit, Policy, Signing, Subject},
+    policy::{Denied, Operation, Permit, Policy, QuotaKind, Signing, Subject},
     store::KeyFacts,
 };
 
@@ -46,10 +46,12 @@ pub use platform::{
 };
 
 use account::{Account, Granted, Roll, digest_of};
+use admission::Admission;
 use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
+mod admission;
 mod approval;
 mod certificate_request;
 mod checkpoints;
@@ -76,7 +78,7 @@ pub struct Signer {
     replay: ReplayMemory,
     roll: Arc<Roll>,
     checkpoints: Arc<Checkpoints>,
-    lives: lifecycle::Lives,
+    lives: Arc<lifecycle::Lives>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
 }
@@ -165,15 +167,20 @@ impl Signer {
         replay: ReplayMemory,
         audit: Option<Arc<Audit>>,
     ) -> Self {
+        let lives = Arc::new(lifecycle::Lives::new(replay.store()));
+        let start = std::time::Instant::now();
+        let elapsed = Box::new(move || start.elapsed());
+        let admission = Admission::new(Arc::clone(&lives), clock.clone(), elapsed);
+        admission.replace(policy.quotas());
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
             refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
-            lives: lifecycle::Lives::new(replay.store()),
+            lives,
             replay,
-            roll: Roll::new(audit),
+            roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
         }
@@ -192,6 +199,11 @@ impl Signer {
     /// How many requests the policy has denied.
     pub fn denials(&self) -> u64 {
         self.roll.denials()
+    }
+
+    /// How often each quota has refused something, and for which of its limits.
+    pub fn quota_refusals(&self) -> Vec<(Arc<str>, QuotaKind, u64)> {
+        self.roll.admission().refusals()
     }
 
     /// The log, if there is one.
@@ -226,6 +238,7 @@ impl Signer {
 
     /// Puts another policy in force, for the next request.
     pub fn replace_policy(&self, policy: Policy) {
+        self.roll.admission().replace(policy.quotas());
         self.policy.store(Arc::new(policy));
     }
 
@@ -246,7 +259,7 @@ impl Signer {
         call: &Call,
         request: SignRequest,
     ) -> Result<Signature, Error> {
-        let (token, permit, input, form) = self.prepare(account, call, request)?;
+        let (token, permit, input, form) = self.prepare(account, call, request).await?;
         let (version, algorithm) = (permit.key().clone(), permit.algorithm());
         let raw = token.sign(permit, input, call.deadline).await?;
         let signature = finish(raw, version, algorithm, form)?;
@@ -265,7 +278,7 @@ impl Signer {
         // One call to each token that is concerned; there is nearly always one.
         let mut jobs: Vec<Job> = Vec::new();
         for (index, request) in requests.into_iter().enumerate() {
-            match self.prepare(&accounts[index], call, request) {
+            match self.prepare(&accounts[index], call, request).await {
                 Ok((token, permit, input, form)) => {
                     results.push(None);
                     let pending = Pending {
@@ -319,7 +332,7 @@ impl Signer {
     }
 
     /// Everything of signing that comes before the token.
-    fn prepare(
+    async fn prepare(
         &self,
         account: &Account,
         call: &Call,
@@ -339,7 +352,8 @@ impl Signer {
         })?;
         let input = signing_input(algorithm, content)?;
         let public = found.public(granted.key());
-        let permit = account.intend(granted, Some(digest_of(algorithm, &input)), public)?;
+        let digest = Some(digest_of(algorithm, &input));
+        let permit = account.intend(granted, digest, public).await?;
         Ok((found.token, permit, input, form))
     }
 

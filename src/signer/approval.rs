@@ -101,7 +101,7 @@ impl Signer {
         let made = async {
             let matter = Matter::of(proposed);
             let policy = self.policy.load_full();
-            self.may_do(&account, call, proposed)?;
+            self.may_do(&account, call, proposed).await?;
             let approval = policy.approval(matter.act, matter.key.as_ref());
             let approval = approval.ok_or(Error::ApprovalNotRequired(matter.act))?;
             let now = self.time();
@@ -199,7 +199,7 @@ impl Signer {
             let policy = self.policy.load_full();
             let verdict = policy.authorize_approve(&call.identity, matter.act, key);
             let granted = account.authorized(verdict)?;
-            account.begin(&granted, None, None)?;
+            account.begin(&granted, None, None).await?;
             let now = self.time();
             Ok(proposals.approve(id, call.identity.name(), now).await?)
         };
@@ -297,7 +297,12 @@ impl Signer {
     }
 
     /// Leave of the policy to do what is proposed, also where that asks for approval.
-    fn may_do(&self, account: &Account, call: &Call, proposed: &Proposed) -> Result<(), Error> {
+    async fn may_do(
+        &self,
+        account: &Account,
+        call: &Call,
+        proposed: &Proposed,
+    ) -> Result<(), Error> {
         let policy = self.policy.load_full();
         let (who, now) = (&call.identity, self.clock.now());
         let create = |algorithms: &[_], key: &KeyName, operation| match operation {
@@ -313,29 +318,31 @@ impl Signer {
                 if !listed && !view.facts.versions.contains_key(&version.version) {
                     return Err(Error::NoSuchVersion(version.clone()));
                 }
-                account.begin(&granted, None, None)
+                account.begin(&granted, None, None).await
             }
             Proposed::Create(request) => {
                 let verdict = create(&request.algorithms, &request.name, Operation::Create);
                 let granted = account.authorized(verdict)?;
-                account.begin(&granted, None, None)
+                account.begin(&granted, None, None).await
             }
             Proposed::Import(request) => {
                 let key = &request.key;
                 let verdict = create(&key.algorithms, &key.name, Operation::Import);
                 let granted = account.authorized(verdict)?;
-                account.begin(&granted, None, request.wrapped.public.as_ref())
+                account
+                    .begin(&granted, None, request.wrapped.public.as_ref())
+                    .await
             }
             Proposed::ImportVersion { key, wrapped } => {
                 let _granted = self.may_import(account, call, key)?;
                 let found = self.find(key)?;
                 let verdict = create(found.key.usage.algorithms(), key, Operation::Import);
                 let granted = account.authorized(verdict)?;
-                account.begin(&granted, None, wrapped.public.as_ref())
+                account.begin(&granted, None, wrapped.public.as_ref()).await
             }
             Proposed::Policy(_) => {
                 let granted = account.authorized(policy.authorize_policy_change(who, now))?;
-                account.begin(&granted, None, None)
+                account.begin(&granted, None, None).await
             }
         }
     }

@@ -151,7 +151,7 @@ impl Signer {
                 .load()
                 .authorize_again(&call.identity, asked, now);
             let granted = account.authorized(verdict)?;
-            return account.begin(&granted, None, None);
+            return account.remember(&granted, None, None);
         }
         let unreadable = || Error::AnswerUnreadable(request.id.clone());
         let (Some(content), Some(key), Some(version), [algorithm]) = (
@@ -178,7 +178,7 @@ impl Signer {
             version,
         };
         let public = found.public(&signed_by);
-        account.begin(&granted, Some(digest_of(*algorithm, &input)), public)
+        account.remember(&granted, Some(digest_of(*algorithm, &input)), public)
     }
 }
 

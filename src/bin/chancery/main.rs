@@ -122,6 +122,9 @@ enum Command {
     /// Verify what platforms call us with
     #[command(subcommand)]
     Callback(platform::CallbackCommand),
+    /// Answer platforms that ask us for access tokens
+    #[command(subcommand)]
+    AccessTokens(platform::AccessTokensCommand),
     /// Encrypt single values to platforms, decrypt theirs
     #[command(subcommand)]
     Fields(platform::FieldsCommand),
@@ -194,6 +197,7 @@ impl Session<'_> {
             Command::Request(request) => request.run(self).await,
             Command::Response(response) => response.run(self).await,
             Command::Callback(callback) => callback.run(self).await,
+            Command::AccessTokens(tokens) => tokens.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
             Command::Proposals(proposals) => proposals.run(self).await,
             Command::Policy(policy) => policy.run(self).await,

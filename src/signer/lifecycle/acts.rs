@@ -57,7 +57,8 @@ impl Signer {
     ) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
         let made = async {
-            self.may_change(&account, call, name, Operation::Rotate)?;
+            self.may_change(&account, call, name, Operation::Rotate)
+                .await?;
             let found = self.find(name)?;
             let held = self.hold(name, call.deadline).await?;
             let made = self
@@ -105,10 +106,12 @@ impl Signer {
         let says = update.description.is_some() || update.labels.is_some();
         let rotates = update.primary.is_some() || update.rotation_period.is_some();
         if says || !rotates {
-            self.may_change(account, call, name, Operation::Update)?;
+            self.may_change(account, call, name, Operation::Update)
+                .await?;
         }
         if rotates {
-            self.may_change(account, call, name, Operation::Rotate)?;
+            self.may_change(account, call, name, Operation::Rotate)
+                .await?;
         }
         let found = self.find(name)?;
         if matches!(update.rotation_period, Some(Some(_))) {
@@ -189,7 +192,7 @@ impl Signer {
     }
 
     /// Leave of the policy to change a key.
-    pub(super) fn may_change(
+    pub(super) async fn may_change(
         &self,
         account: &Account,
         call: &Call,
@@ -197,7 +200,7 @@ impl Signer {
         operation: Operation,
     ) -> Result<(), Error> {
         let granted = self.allowed_change(account, call, name, operation)?;
-        account.begin(&granted, None, None)
+        account.begin(&granted, None, None).await
     }
 
     pub(super) fn allowed_change(
@@ -224,7 +227,8 @@ impl Signer {
         wanted: &'static str,
         turn: impl Fn(&mut Facts) -> Result<(), &'static str>,
     ) -> Result<KeyView, Error> {
-        self.may_change(account, call, &version.key, operation)?;
+        self.may_change(account, call, &version.key, operation)
+            .await?;
         self.turned(call, version, etag, wanted, turn).await
     }
 

@@ -39,7 +39,7 @@ impl Signer {
             .after(self.lives.store()?.lifecycle().destroy_delay());
         let granted = self.allowed_change(account, call, &version.key, Operation::Destroy)?;
         self.cleared(DangerousAct::DestroyKeyVersion, &version.key, approved)?;
-        account.begin(&granted, None, None)?;
+        account.begin(&granted, None, None).await?;
         let found = self.find(&version.key)?;
         let is_primary = found.primary_number() == version.version;
         if is_primary

@@ -37,6 +37,7 @@ class Algorithm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALGORITHM_A256KW: _ClassVar[Algorithm]
     ALGORITHM_DIR: _ClassVar[Algorithm]
     ALGORITHM_RSA1_5_PRIVATE: _ClassVar[Algorithm]
+    ALGORITHM_RSA_OAEP_256_MGF1_SHA1: _ClassVar[Algorithm]
 
 class ContentEncryption(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -124,6 +125,7 @@ ALGORITHM_A128KW: Algorithm
 ALGORITHM_A256KW: Algorithm
 ALGORITHM_DIR: Algorithm
 ALGORITHM_RSA1_5_PRIVATE: Algorithm
+ALGORITHM_RSA_OAEP_256_MGF1_SHA1: Algorithm
 CONTENT_ENCRYPTION_UNSPECIFIED: ContentEncryption
 CONTENT_ENCRYPTION_A128GCM: ContentEncryption
 CONTENT_ENCRYPTION_A192GCM: ContentEncryption
