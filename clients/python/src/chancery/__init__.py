@@ -9,6 +9,7 @@ from chancery.algorithms import (
     KeyVersionState,
     Serialization,
 )
+from chancery.approvals import GivenApproval, Proposal
 from chancery.audit import AuditCheckpoint, AuditRecord, AuditState, ProvenRecord, verify_note
 from chancery.client import Client
 from chancery.connection import ConfigurationError
@@ -74,6 +75,7 @@ __all__ = [
     "ExplainedStep",
     "Explanation",
     "FailedPrecondition",
+    "GivenApproval",
     "HealthStatus",
     "HttpRequest",
     "HttpResponse",
@@ -95,6 +97,7 @@ __all__ = [
     "Partner",
     "PartnerKey",
     "PartnerScheme",
+    "Proposal",
     "Protections",
     "ProvenRecord",
     "PublicKey",
