@@ -28,6 +28,7 @@ mod keys;
 mod killed;
 mod layering;
 mod lifecycle;
+mod low_disk;
 mod mtls;
 mod no_lookup;
 mod partners;
