@@ -30,6 +30,8 @@ pub use platforms::{Platforms, load_partners};
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
 pub struct Config {
+    /// SHA-256 of the file.
+    pub digest: audit::Digest,
     /// Where marks and locks are kept.
     pub state_directory: PathBuf,
     /// The policy file.
@@ -220,6 +222,7 @@ impl Config {
             ));
         }
         Ok(Self {
+            digest: audit::Digest::of(text.as_bytes()),
             store: file.store.resolved(&state_directory, &base),
             audit: file.audit.resolved(&state_directory),
             replay: file.replay,

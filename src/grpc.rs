@@ -123,6 +123,7 @@ impl Services {
             name: Word::new(name),
             deadline: Instant::now() + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM),
             request: None,
+            permitted: None,
         })
     }
 
@@ -133,6 +134,7 @@ impl Services {
             name: call.name.clone(),
             deadline: call.deadline.min(Instant::now() + self.limits.max_deadline),
             request: None,
+            permitted: None,
         }
     }
 

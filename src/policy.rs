@@ -15,7 +15,7 @@ use crate::{
     scheme::UnixMilliseconds,
 };
 
-pub use diff::{Change, ChangeKind};
+pub use diff::{Change, ChangeKind, QuotaChange};
 pub use duty::{Duty, DutyConflict, HeldDuty};
 pub use explain::{Explanation, Match, RuleMatch};
 pub use file::PolicyError;
@@ -25,6 +25,8 @@ pub use operation::{Need, Needs, Operation};
 pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
+pub use quota::{Quota, QuotaExceeded, QuotaKind, Rate};
+pub use repeat::Repetition;
 pub use signing::{Signing, StreamLimit};
 pub use table::Row;
 
@@ -41,6 +43,8 @@ mod operation;
 mod partnership;
 mod pattern;
 mod permit;
+mod quota;
+mod repeat;
 mod role;
 mod rule;
 mod signing;
@@ -52,6 +56,7 @@ mod window;
 pub struct Policy {
     roles: Vec<Role>,
     rules: Vec<Rule>,
+    quotas: Arc<[Quota]>,
     digest: String,
     sha256: [u8; 32],
 }
@@ -126,10 +131,15 @@ impl Policy {
     ///
     /// [`PolicyError`] says at which line and under which key the first fault is.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let file::Compiled { roles, rules } = file::compile(text)?;
+        let file::Compiled {
+            roles,
+            rules,
+            quotas,
+        } = file::compile(text)?;
         Ok(Self {
             roles,
             rules,
+            quotas: quotas.into(),
             digest: hex::encode(&Sha256::digest(text)[..8]),
             sha256: Sha256::digest(text).into(),
         })
@@ -153,6 +163,11 @@ impl Policy {
     /// Whether there is no rule; a file without rules is refused, so there always is one.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The quotas, in the order of the file; all that bound a use hold at once.
+    pub const fn quotas(&self) -> &Arc<[Quota]> {
+        &self.quotas
     }
 
     /// Where one identity has two duties that are kept apart.
@@ -212,7 +227,8 @@ impl Policy {
             | Operation::DecryptField
             | Operation::IssueAccessToken
             | Operation::ExplainMessage
-            | Operation::GetPartner => false,
+            | Operation::GetPartner
+            | Operation::ReadAudit => false,
         };
         let subject = || Use::new(key, algorithm);
         let question = Question {
@@ -349,6 +365,19 @@ impl Policy {
         now: UnixMilliseconds,
     ) -> Result<Permit<Keyless>, Denied> {
         self.decide_keyless(identity, Operation::GenerateRandom, None, now)
+    }
+
+    /// Asks to read the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], if no rule allows it.
+    pub fn authorize_audit(
+        &self,
+        identity: &Arc<Identity>,
+        now: UnixMilliseconds,
+    ) -> Result<Permit<Keyless>, Denied> {
+        self.decide_keyless(identity, Operation::ReadAudit, None, now)
     }
 
     /// What would be answered, and how each rule bears on it; without a time, as if every rule held.

@@ -128,8 +128,8 @@ impl Server {
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
         // Before anybody can ask for anything.
-        let (log, digest) = (config.audit.clone(), *policy.sha256());
-        let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest));
+        let (log, digest, file) = (config.audit.clone(), *policy.sha256(), config.digest);
+        let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest, file));
         let roll = roll.await.map_err(std::io::Error::other)??;
         let listener = listen(config.server.address).await?;
         let admin = match config.admin.take() {

@@ -22,14 +22,14 @@ use crate::{
     key::{KeyName, KeyVersion, PublicKey, Version, ecdsa},
     partner::Partners,
     pkcs11::{Key, Token, TokenError},
-    policy::{Denied, Operation, Permit, Policy, Signing, Subject},
+    policy::{Denied, Operation, Permit, Policy, QuotaKind, Signing, Subject},
     store::KeyFacts,
 };
 
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
-pub use idempotency::Identified;
+pub use idempotency::{Identified, Permitted};
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use lifecycle::{KeyView, Update, keep};
@@ -43,9 +43,11 @@ pub use platform::{
 };
 
 use account::{Account, Granted, Roll, digest_of};
+use admission::Admission;
 use verify::{Given, verified};
 
 mod account;
+mod admission;
 mod certificate_request;
 mod checkpoints;
 mod clock;
@@ -69,7 +71,7 @@ pub struct Signer {
     replay: ReplayMemory,
     roll: Arc<Roll>,
     checkpoints: Arc<Checkpoints>,
-    lives: lifecycle::Lives,
+    lives: Arc<lifecycle::Lives>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
 }
@@ -85,6 +87,8 @@ pub struct Call {
     pub deadline: Instant,
     /// What tells the request from every other, if the caller gave it an id.
     pub request: Option<String>,
+    /// Where what is permitted is noted, if the answer is kept.
+    pub permitted: Option<Permitted>,
 }
 
 /// A key, or one version of it, as a caller names it.
@@ -156,14 +160,19 @@ impl Signer {
         replay: ReplayMemory,
         audit: Option<Arc<Audit>>,
     ) -> Self {
+        let lives = Arc::new(lifecycle::Lives::new(replay.store()));
+        let start = std::time::Instant::now();
+        let elapsed = Box::new(move || start.elapsed());
+        let admission = Admission::new(Arc::clone(&lives), clock.clone(), elapsed);
+        admission.replace(policy.quotas());
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
             partners: ArcSwap::from_pointee(partners),
             clock,
-            lives: lifecycle::Lives::new(replay.store()),
+            lives,
             replay,
-            roll: Roll::new(audit),
+            roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
         }
@@ -182,6 +191,11 @@ impl Signer {
     /// How many requests the policy has denied.
     pub fn denials(&self) -> u64 {
         self.roll.denials()
+    }
+
+    /// How often each quota has refused something, and for which of its limits.
+    pub fn quota_refusals(&self) -> Vec<(Arc<str>, QuotaKind, u64)> {
+        self.roll.admission().refusals()
     }
 
     /// The log, if there is one.
@@ -216,6 +230,7 @@ impl Signer {
 
     /// Puts another policy in force, for the next request.
     pub fn replace_policy(&self, policy: Policy) {
+        self.roll.admission().replace(policy.quotas());
         self.policy.store(Arc::new(policy));
     }
 
@@ -236,7 +251,7 @@ impl Signer {
         call: &Call,
         request: SignRequest,
     ) -> Result<Signature, Error> {
-        let (token, permit, input, form) = self.prepare(account, call, request)?;
+        let (token, permit, input, form) = self.prepare(account, call, request).await?;
         let (version, algorithm) = (permit.key().clone(), permit.algorithm());
         let raw = token.sign(permit, input, call.deadline).await?;
         let signature = finish(raw, version, algorithm, form)?;
@@ -255,7 +270,7 @@ impl Signer {
         // One call to each token that is concerned; there is nearly always one.
         let mut jobs: Vec<Job> = Vec::new();
         for (index, request) in requests.into_iter().enumerate() {
-            match self.prepare(&accounts[index], call, request) {
+            match self.prepare(&accounts[index], call, request).await {
                 Ok((token, permit, input, form)) => {
                     results.push(None);
                     let pending = Pending {
@@ -309,7 +324,7 @@ impl Signer {
     }
 
     /// Everything of signing that comes before the token.
-    fn prepare(
+    async fn prepare(
         &self,
         account: &Account,
         call: &Call,
@@ -329,7 +344,8 @@ impl Signer {
         })?;
         let input = signing_input(algorithm, content)?;
         let public = found.public(granted.key());
-        let permit = account.intend(granted, Some(digest_of(algorithm, &input)), public)?;
+        let digest = Some(digest_of(algorithm, &input));
+        let permit = account.intend(granted, digest, public).await?;
         Ok((found.token, permit, input, form))
     }
 
@@ -519,7 +535,8 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::DecryptField
         | Operation::IssueAccessToken
         | Operation::ExplainMessage
-        | Operation::GetPartner => true,
+        | Operation::GetPartner
+        | Operation::ReadAudit => true,
     }
 }
 

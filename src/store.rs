@@ -16,7 +16,7 @@ pub use config::{
     PostgresTls, ReplayConfig,
 };
 pub use error::{OpenError, Refusal, StoreError};
-pub use idempotency::{Begun, Claim, Idempotency, Request};
+pub use idempotency::{Answer, Begun, Claim, Idempotency, Request};
 pub use lifecycle::{Changes, KeyFacts, Lifecycle, Revision, Rotation, VersionFacts, VersionState};
 pub use proposal::{Execution, NewProposal, Proposal, Proposals};
 pub use quota::{Counter, Counters, Day};

@@ -55,7 +55,25 @@ impl Collector for All {
             None,
             MetricType::Counter,
         )?;
-        ConstCounter::new(self.0.signer.denials()).encode(metric)
+        ConstCounter::new(self.0.signer.denials()).encode(metric)?;
+        counter(
+            &mut encoder,
+            "quota_refusals",
+            "Requests refused because a quota of the policy is used up, by quota and the limit that was reached.",
+            self.0
+                .signer
+                .quota_refusals()
+                .into_iter()
+                .map(|(quota, kind, count)| {
+                    (
+                        [
+                            ("quota", quota.to_string()),
+                            ("kind", kind.name().to_owned()),
+                        ],
+                        count,
+                    )
+                }),
+        )
     }
 }
 

@@ -147,6 +147,8 @@ pub enum Ending {
     Invalid,
     /// It failed; the reason is the one that callers see.
     Failed(Word),
+    /// It was done before, by the same request: the answer of then was given again.
+    Repeated,
     /// The daemon gave it up without a result; nothing was answered.
     Abandoned,
 }
@@ -189,6 +191,9 @@ pub struct Started {
     /// SHA-256 of the policy in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Digest>,
+    /// SHA-256 of the configuration file in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<Digest>,
 }
 
 /// The daemon closes the log.

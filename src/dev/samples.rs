@@ -52,6 +52,7 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
         };
         let call = Call {
             request: None,
+            permitted: None,
             identity: Arc::clone(identity),
             name: Word::new("dev.CreateSamples"),
             deadline: Instant::now() + PATIENCE,

@@ -113,6 +113,33 @@ impl From<Error> for Status {
                 text,
                 Duration::from_millis(200),
             ),
+            Error::AnswerUnreadable(_) => status(Code::Internal, reason, text, []),
+            Error::Quota(exceeded) => {
+                let metadata = [
+                    ("quota", exceeded.quota.to_string()),
+                    ("kind", exceeded.kind.to_string()),
+                ];
+                let mut details = details(reason, metadata);
+                details.set_retry_info(Some(exceeded.after));
+                Self::with_error_details(Code::ResourceExhausted, text, details)
+            }
+            // What the store says is for the operator.
+            Error::NotCounted { what, .. } => retry(
+                Code::Unavailable,
+                reason,
+                format!("{what} must be counted in the store, which is not available, so nothing is done"),
+                Duration::from_secs(1),
+            ),
+            Error::UsesExhausted { version, .. } => {
+                about_version("KEY_USES_EXHAUSTED", text, version)
+            }
+            Error::UsesRaised { key, .. } => status(
+                Code::FailedPrecondition,
+                reason,
+                text,
+                [("key", key.to_string())],
+            ),
+            Error::UsesUncounted(_) => invalid(reason, text),
             Error::Store(error) => error.into(),
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,

@@ -1,11 +1,14 @@
 //! What changes from one policy to another, as leave that somebody gains or loses, whatever the text.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
 use crate::policy::{
-    Operation, Policy,
+    Operation, Policy, Quota,
     table::{Universe, shortened},
 };
 
@@ -45,7 +48,62 @@ pub enum ChangeKind {
     Loses,
 }
 
+/// One quota that is another than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QuotaChange {
+    /// How leave changes by it: `widens` where more may be done, `narrows` where less.
+    pub kind: ChangeKind,
+    /// Its name.
+    pub quota: String,
+    /// Its limits before, if it was there.
+    pub before: Option<String>,
+    /// Its limits after, if it is there.
+    pub after: Option<String>,
+}
+
 impl Policy {
+    /// Which quotas another policy has otherwise, by their names. One that has another name alone is none of them.
+    pub fn quota_changes_to(&self, other: &Self) -> Vec<QuotaChange> {
+        let alike = |one: &Quota, other: &Quota| {
+            one.bounds_like(other) && one.is_within(other) && other.is_within(one)
+        };
+        let new = |quotas: &'_ [Quota], quota: &Quota| !quotas.iter().any(|one| alike(one, quota));
+        let of = |quotas: &[Quota], name: &str| {
+            let mut named = quotas.iter().filter(|one| **one.name() == *name);
+            named.next().cloned()
+        };
+        let names = self.quotas().iter().filter(|one| new(other.quotas(), one));
+        let more = other.quotas().iter().filter(|one| new(self.quotas(), one));
+        let names: BTreeSet<_> = names.chain(more).map(|one| one.name().clone()).collect();
+        let change = |name: Arc<str>| {
+            let (before, after) = (of(self.quotas(), &name), of(other.quotas(), &name));
+            // One that now has another name is not gone.
+            let before = before.filter(|one| after.is_some() || new(other.quotas(), one));
+            let after = after.filter(|one| before.is_some() || new(self.quotas(), one));
+            let kind = match (&before, &after) {
+                (None, None) => return None,
+                (None, Some(_)) => ChangeKind::Narrows,
+                (Some(_), None) => ChangeKind::Widens,
+                (Some(before), Some(after)) if before.bounds_like(after) => {
+                    match (before.is_within(after), after.is_within(before)) {
+                        (true, true) => return None,
+                        (true, false) => ChangeKind::Widens,
+                        (false, true) => ChangeKind::Narrows,
+                        (false, false) => ChangeKind::Changes,
+                    }
+                }
+                (Some(_), Some(_)) => ChangeKind::Changes,
+            };
+            Some(QuotaChange {
+                kind,
+                quota: name.to_string(),
+                before: before.map(|one| one.to_string()),
+                after: after.map(|one| one.to_string()),
+            })
+        };
+        names.into_iter().filter_map(change).collect()
+    }
+
     /// What another policy allows otherwise; empty if every request gets the same verdict from both.
     pub fn changes_to(&self, other: &Self) -> Vec<Change> {
         let universe = Universe::of([self, other]);

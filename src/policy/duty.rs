@@ -59,6 +59,7 @@ impl Operation {
             | Self::Update
             | Self::Destroy
             | Self::RequestCertificate => Some(Duty::KeyAdministration),
+            Self::ReadAudit => Some(Duty::AuditReading),
             Self::Get | Self::GenerateRandom | Self::ExplainMessage | Self::GetPartner => None,
         }
     }

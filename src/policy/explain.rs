@@ -50,6 +50,9 @@ pub struct Explanation {
     /// What that rule lets be signed, if not everything; another rule may let more be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<String>,
+    /// The quotas that bound it, each with its limits; of those for each key, those for the key that is named; with a partner, whose keys the policy does not know, all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<String>,
     /// What is missing, if it is not allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
@@ -139,6 +142,12 @@ impl Explanation {
             allowed: deciding.is_some(),
             rule: deciding.map(|rule| rule.name().to_string()),
             limits: deciding.and_then(limits),
+            quotas: policy
+                .quotas
+                .iter()
+                .filter(|quota| deciding.is_some() && quota.may_bound(question))
+                .map(|quota| format!("{}: {quota}", quota.name()))
+                .collect(),
             reason: match deciding {
                 Some(_) => None,
                 None => Some(nearest(rules, question)),
@@ -210,6 +219,9 @@ impl fmt::Display for Explanation {
         writeln!(formatter)?;
         if !self.roles.is_empty() {
             writeln!(formatter, "the identity's roles: {}", self.roles.join(" "))?;
+        }
+        for quota in &self.quotas {
+            writeln!(formatter, "within the quota {quota}")?;
         }
         let columns = self.columns();
         let names = self.rules.iter().map(|rule| rule.name.len());

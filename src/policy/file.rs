@@ -13,6 +13,7 @@ use crate::{
         operation::{Need, Operation},
         partnership::PartnerPattern,
         pattern::{IdentityPattern, KeyPattern},
+        quota::{InvalidQuota, Quota, RawQuota},
         role::Role,
         rule::{AlgorithmSet, Rule},
         window::{Day, Hours, Instant, InvalidWindow, Times, Window, Zone},
@@ -35,6 +36,8 @@ pub(super) struct Compiled {
     pub(super) roles: Vec<Role>,
     /// In its order; never none.
     pub(super) rules: Vec<Rule>,
+    /// In its order.
+    pub(super) quotas: Vec<Quota>,
 }
 
 /// Reads the text of a file whole.
@@ -65,6 +68,12 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
         "is what rules name",
         file.roles.iter().map(|raw| &raw.name),
     )?;
+    all_different(
+        text,
+        "quotas",
+        "is what callers are told",
+        file.quotas.iter().map(|raw| &raw.name),
+    )?;
     let mut roles = Vec::new();
     for (index, raw) in file.roles.into_iter().enumerate() {
         not_empty("identities", &raw.identities).map_err(|fault| PolicyError {
@@ -88,6 +97,16 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
     };
     let rules = file.rules.into_iter().enumerate();
     let rules = rules.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
+    let mut compile = |(index, raw): (usize, RawQuota)| {
+        let line = line_of(text, raw.name.span().start);
+        raw.compile(&mut roles).map_err(|fault| PolicyError {
+            line: Some(line),
+            key: Some(format!("quotas[{index}].{}", fault.key())),
+            message: fault.to_string(),
+        })
+    };
+    let quotas = file.quotas.into_iter().enumerate();
+    let quotas = quotas.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
     if let Some(separate) = file.separate_duties
         && *separate.get_ref()
         && let Some(conflict) = duty::conflicts(&rules).first()
@@ -98,7 +117,11 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
             message: conflict.to_string(),
         });
     }
-    Ok(Compiled { roles, rules })
+    Ok(Compiled {
+        roles,
+        rules,
+        quotas,
+    })
 }
 
 fn all_different<'a>(
@@ -133,6 +156,8 @@ struct File {
     roles: Vec<RawRole>,
     #[serde(default)]
     rules: Vec<RawRule>,
+    #[serde(default)]
+    quotas: Vec<RawQuota>,
 }
 
 /// A role as it is written.
@@ -166,10 +191,10 @@ struct RawRule {
     jwt: Option<JwtLimits>,
 }
 
-/// The name of a rule or role.
+/// The name of a rule, role or quota.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Name(String);
+pub(super) struct Name(pub(super) String);
 
 /// An algorithm, or `*` for all of them.
 #[derive(Deserialize)]
@@ -179,9 +204,9 @@ enum AlgorithmPattern {
     Any,
 }
 
-/// A rule whose lists do not go together.
+/// A rule or quota whose entries do not go together.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+pub(super) enum Fault {
     #[error("the list is empty; expected at least one entry")]
     Empty(&'static str),
     #[error("operation {operation} needs the list {list}, and the rule has none")]
@@ -203,11 +228,14 @@ enum Fault {
     Limits(#[from] InvalidLimits),
     #[error("it is for the operation sign, and the rule has not got that; leave it out")]
     IdleLimits(&'static str),
+    #[error("{0}")]
+    Quota(#[from] InvalidQuota),
 }
 
 impl RawRule {
     fn compile(self, roles: &mut [Role]) -> Result<Rule, Fault> {
-        let identities = self.all_identities(roles)?;
+        let identities =
+            named_identities(self.roles.as_deref(), self.identities.as_deref(), roles)?;
         not_empty("operations", &self.operations)?;
         let algorithms = self.algorithms.as_deref();
         let sometimes = |operation: &&Operation| operation.needs().key == Need::Sometimes;
@@ -260,28 +288,6 @@ impl RawRule {
         })
     }
 
-    /// Those that it names, and those of the roles that it names.
-    fn all_identities(&self, roles: &mut [Role]) -> Result<Vec<IdentityPattern>, Fault> {
-        let mut all = Vec::new();
-        if let Some(names) = &self.roles {
-            not_empty("roles", names)?;
-            for Name(name) in names {
-                let named = roles.iter_mut().find(|role| *role.name == **name);
-                let role = named.ok_or_else(|| Fault::NoSuchRole(name.clone()))?;
-                role.used = true;
-                all.extend_from_slice(&role.identities);
-            }
-        }
-        if let Some(identities) = &self.identities {
-            not_empty("identities", identities)?;
-            all.extend_from_slice(identities);
-        }
-        match all.is_empty() {
-            true => Err(Fault::Nobody),
-            false => Ok(all),
-        }
-    }
-
     fn limits(&self) -> Result<Option<Arc<Limits>>, Fault> {
         if !self.operations.contains(&Operation::Sign) {
             let idle = [
@@ -323,7 +329,33 @@ impl RawRule {
     }
 }
 
-fn not_empty<T>(name: &'static str, list: &[T]) -> Result<(), Fault> {
+/// Those that are named, and those of the roles that are named.
+pub(super) fn named_identities(
+    names: Option<&[Name]>,
+    identities: Option<&[IdentityPattern]>,
+    roles: &mut [Role],
+) -> Result<Vec<IdentityPattern>, Fault> {
+    let mut all = Vec::new();
+    if let Some(names) = names {
+        not_empty("roles", names)?;
+        for Name(name) in names {
+            let named = roles.iter_mut().find(|role| *role.name == **name);
+            let role = named.ok_or_else(|| Fault::NoSuchRole(name.clone()))?;
+            role.used = true;
+            all.extend_from_slice(&role.identities);
+        }
+    }
+    if let Some(identities) = identities {
+        not_empty("identities", identities)?;
+        all.extend_from_slice(identities);
+    }
+    match all.is_empty() {
+        true => Err(Fault::Nobody),
+        false => Ok(all),
+    }
+}
+
+pub(super) fn not_empty<T>(name: &'static str, list: &[T]) -> Result<(), Fault> {
     if list.is_empty() {
         return Err(Fault::Empty(name));
     }
@@ -342,7 +374,7 @@ fn compile_algorithms(patterns: &[AlgorithmPattern]) -> Result<AlgorithmSet, Fau
 }
 
 impl Fault {
-    const fn key(&self) -> &'static str {
+    pub(super) const fn key(&self) -> &'static str {
         match self {
             Self::Empty(list) | Self::Missing { list, .. } | Self::Idle(list) => list,
             Self::Star => "algorithms",
@@ -353,6 +385,7 @@ impl Fault {
             Self::Window(InvalidWindow::IdleZone) => "time_zone",
             Self::Limits(fault) => fault.key(),
             Self::IdleLimits(entry) => entry,
+            Self::Quota(fault) => fault.key(),
         }
     }
 }
@@ -366,7 +399,7 @@ impl TryFrom<String> for Name {
             Ok(Self(text))
         } else {
             Err(format!(
-                "{text:?} is not a name of a rule or role: expected 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -"
+                "{text:?} is not a name of a rule, role or quota: expected 1 to {MAX_NAME} of A-Z a-z 0-9 . _ -"
             ))
         }
     }

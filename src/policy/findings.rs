@@ -54,6 +54,8 @@ pub enum FindingKind {
     Over,
     /// No rule names a role.
     IdleRole,
+    /// No rule lets through what a quota bounds.
+    IdleQuota,
     /// There is no such key.
     UnknownKey,
     /// There is no such partner.
@@ -77,6 +79,30 @@ impl Policy {
                 rule: None,
                 message: format!("no rule names the role {:?}", role.name),
             });
+        }
+        for quota in self.quotas.iter() {
+            let name = quota.name();
+            let mut find = |kind, message| {
+                let rule = None;
+                findings.push(Finding {
+                    kind,
+                    rule,
+                    message,
+                });
+            };
+            if !self.rules.iter().any(|rule| quota.is_reached_by(rule)) {
+                let message =
+                    format!("the quota {name} bounds nothing: no rule allows what it is for");
+                find(FindingKind::IdleQuota, message);
+            }
+            for pattern in quota.keys() {
+                let known = surroundings.keys.as_ref();
+                if known.is_some_and(|keys| !keys.iter().any(|key| pattern.matches(key))) {
+                    let message =
+                        format!("the quota {name} names a key that is not there: {pattern}");
+                    find(FindingKind::UnknownKey, message);
+                }
+            }
         }
         for (at, rule) in self.rules.iter().enumerate() {
             let mut find = |kind, message| {

@@ -52,6 +52,8 @@ pub enum Operation {
     ExplainMessage,
     /// See a partner: its schemes, constants and the names of its keys. Comes with each of the above.
     GetPartner,
+    /// Read the audit log: every record, of whatever identity, key and partner.
+    ReadAudit,
 }
 
 /// What an operation is about, and so which lists a rule for it must have.
@@ -82,13 +84,13 @@ pub enum Need {
 /// A text that names no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, rotate, update, destroy, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner"
+    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, rotate, update, destroy, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner, read_audit"
 )]
 pub struct UnknownOperation(String);
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
@@ -110,6 +112,7 @@ impl Operation {
         Self::IssueAccessToken,
         Self::ExplainMessage,
         Self::GetPartner,
+        Self::ReadAudit,
     ];
 
     /// The name in policy files and logs.
@@ -136,6 +139,7 @@ impl Operation {
             Self::IssueAccessToken => Act::IssueAccessToken.name(),
             Self::ExplainMessage => "explain_message",
             Self::GetPartner => "get_partner",
+            Self::ReadAudit => "read_audit",
         }
     }
 
@@ -152,7 +156,8 @@ impl Operation {
             Self::Create => (Always, Always),
             Self::Import => (Always, Always),
             Self::RequestCertificate => (Always, Always),
-            Self::GenerateRandom => (Never, Never),
+            // The log is one: who may read it reads what was done with every key.
+            Self::GenerateRandom | Self::ReadAudit => (Never, Never),
             Self::SignRequest
             | Self::SignResponse
             | Self::VerifyCallback

@@ -25,12 +25,16 @@ use crate::{
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
     policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
-    signer::{Call, Error, KeyView, Waits},
+    signer::{
+        Call, Error, KeyView, Permitted, Waits,
+        admission::{Admission, Slip},
+    },
 };
 
 /// Where accounts are recorded; nowhere, if the operator said so.
 pub(super) struct Roll {
     audit: Option<Arc<Audit>>,
+    admission: Arc<Admission>,
     denials: AtomicU64,
     waits: Waits,
 }
@@ -41,13 +45,19 @@ pub(super) struct Account {
     roll: Arc<Roll>,
     identity: Arc<Identity>,
     call: Word,
+    /// Where what was permitted is noted, to be asked again when the answer is given again.
+    permitted: Option<Permitted>,
     state: Mutex<State>,
 }
 
 /// What the policy allows, and the log does not know of yet.
 #[derive(Debug)]
 #[must_use = "what nobody begins was allowed for nothing"]
-pub(super) struct Granted<S = Use>(Permit<S>);
+pub(super) struct Granted<S = Use> {
+    permit: Permit<S>,
+    /// What the caller asked for, if that is something else, in the course of which this is done.
+    within: Option<Operation>,
+}
 
 #[derive(Default)]
 struct State {
@@ -58,6 +68,8 @@ struct State {
     dealing: Option<(Name, Name)>,
     /// What else has to be on the disk before the answer.
     waits: Vec<Wait>,
+    /// The room that it takes, until it is closed.
+    slips: Vec<Slip>,
 }
 
 struct Act {
@@ -69,9 +81,10 @@ struct Act {
 type Wait = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
 
 impl Roll {
-    pub(super) fn new(audit: Option<Arc<Audit>>) -> Arc<Self> {
+    pub(super) fn new(audit: Option<Arc<Audit>>, admission: Arc<Admission>) -> Arc<Self> {
         Arc::new(Self {
             audit,
+            admission,
             denials: AtomicU64::new(0),
             waits: Waits::default(),
         })
@@ -79,6 +92,10 @@ impl Roll {
 
     pub(super) const fn audit(&self) -> Option<&Arc<Audit>> {
         self.audit.as_ref()
+    }
+
+    pub(super) const fn admission(&self) -> &Arc<Admission> {
+        &self.admission
     }
 
     pub(super) const fn waits(&self) -> &Waits {
@@ -94,6 +111,7 @@ impl Roll {
             roll: Arc::clone(self),
             identity: Arc::clone(&call.identity),
             call: call.name.clone(),
+            permitted: call.permitted.clone(),
             state: Mutex::default(),
         }
     }
@@ -118,7 +136,7 @@ impl Account {
         granted: Granted<Signing>,
         limit: impl FnOnce(Permit<Signing>) -> Result<Permit, Denied>,
     ) -> Result<Granted, Error> {
-        self.authorized(limit(granted.0))
+        self.authorized(limit(granted.permit))
     }
 
     /// The same for a message that is still to come.
@@ -126,7 +144,7 @@ impl Account {
         &self,
         granted: Granted<Signing>,
     ) -> Result<(Granted, StreamLimit), Error> {
-        match granted.0.for_stream() {
+        match granted.permit.for_stream() {
             Ok((permit, limit)) => Ok((self.authorized(Ok(permit))?, limit)),
             Err(denied) => Err(self.refused(denied)),
         }
@@ -150,7 +168,10 @@ impl Account {
                     rule = permit.rule(),
                     "permitted"
                 );
-                Ok(Granted(permit))
+                Ok(Granted {
+                    permit,
+                    within: None,
+                })
             }
             Err(denied) => {
                 self.roll.denials.fetch_add(1, Ordering::Relaxed);
@@ -179,24 +200,46 @@ impl Account {
         }
     }
 
-    /// Records that something begins, before it does: on what, and with which public key, if there is one.
-    pub(super) fn intend<S: Subject>(
+    /// Takes the room that there must be for it, and records that something begins, before it does: on what, and with
+    /// which public key, if there is one.
+    pub(super) async fn intend<S: Subject>(
         &self,
         granted: Granted<S>,
         input: Option<InputDigest>,
         public: Option<&PublicKey>,
     ) -> Result<Permit<S>, Error> {
-        self.begin(&granted, input, public)?;
-        Ok(granted.0)
+        self.begin(&granted, input, public).await?;
+        Ok(granted.permit)
     }
 
     /// The same where nothing takes the permit: it is done here.
-    pub(super) fn begin<S: Subject>(
+    pub(super) async fn begin<S: Subject>(
         &self,
         permit: &Granted<S>,
         input: Option<InputDigest>,
         public: Option<&PublicKey>,
     ) -> Result<(), Error> {
+        let admission = &self.roll.admission;
+        if !admission.is_idle() {
+            let operation = permit.within.unwrap_or_else(|| permit.operation());
+            let asked = permit.asked();
+            let slip = admission.admit(permit.identity(), operation, &asked);
+            let slip = slip.await?;
+            self.state().slips.push(slip);
+        }
+        self.remember(permit, input, public)
+    }
+
+    /// The same where nothing is done, and an answer given again: it uses up no quota.
+    pub(super) fn remember<S: Subject>(
+        &self,
+        permit: &Granted<S>,
+        input: Option<InputDigest>,
+        public: Option<&PublicKey>,
+    ) -> Result<(), Error> {
+        if let Some(permitted) = &self.permitted {
+            permitted.note(permit.asked());
+        }
         let Some(audit) = &self.roll.audit else {
             return Ok(());
         };
@@ -234,6 +277,13 @@ impl Account {
     pub(super) fn began_with(&self, ending: Ending) {
         if let Some(act) = self.state().acts.first_mut() {
             act.ending = Some(ending);
+        }
+    }
+
+    /// The same of all intents.
+    pub(super) fn all_end(&self, ending: &Ending) {
+        for act in &mut self.state().acts {
+            act.ending = Some(ending.clone());
         }
     }
 
@@ -289,7 +339,12 @@ impl Account {
                 self.denied(denial);
             }
         }
-        let State { acts, waits, .. } = self
+        let State {
+            acts,
+            waits,
+            slips: _slips,
+            ..
+        } = self
             .state
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
@@ -337,7 +392,10 @@ impl Granted<Partnership> {
         operation: Operation,
         algorithm: Algorithm,
     ) -> Granted {
-        Granted(self.0.for_key(key, operation, algorithm))
+        Granted {
+            permit: self.permit.for_key(key, operation, algorithm),
+            within: Some(self.operation()),
+        }
     }
 }
 
@@ -346,7 +404,7 @@ impl<S> Deref for Granted<S> {
     type Target = Permit<S>;
 
     fn deref(&self) -> &Permit<S> {
-        &self.0
+        &self.permit
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     key::{InvalidUsage, KeyName, KeyVersion},
     partner::{ChoiceError, PartnerName},
     pkcs11::TokenError,
-    policy::{Denied, Operation},
+    policy::{Denied, Operation, QuotaExceeded},
     scheme::SchemeName,
     signer::{NotReady, PlatformError},
     store::{StoreError, VersionState},
@@ -95,6 +95,47 @@ pub enum Error {
     /// Another attempt at the same request is under way.
     #[error("the request {0:?} is being done just now; ask again for its answer")]
     RequestInProgress(String),
+    /// What was kept of a request does not say what was permitted for its answer.
+    #[error(
+        "the request {0:?} was answered, but what was kept of it does not say what was permitted, so it is not answered again"
+    )]
+    AnswerUnreadable(String),
+    /// A quota of the policy is used up.
+    #[error("{0}")]
+    Quota(Box<QuotaExceeded>),
+    /// What must be counted in the store can't be.
+    #[error(
+        "{what} must be counted in the store, which is not available, so nothing is done: {cause}"
+    )]
+    NotCounted {
+        /// What is counted.
+        what: String,
+        /// What the store said.
+        cause: StoreError,
+    },
+    /// A version was used as often as it may be.
+    #[error("{version} was used {maximum} times, which is as often as it may be; rotate the key")]
+    UsesExhausted {
+        /// Which.
+        version: KeyVersion,
+        /// How often it may be used.
+        maximum: u64,
+    },
+    /// A limit of uses that would be higher than it is, or gone.
+    #[error(
+        "a version of the key {key} may be used {maximum} times, which can be lowered and not raised; rotate the key, or make another"
+    )]
+    UsesRaised {
+        /// Which key.
+        key: KeyName,
+        /// How often each of its versions may be used.
+        maximum: u64,
+    },
+    /// A limit of uses for a key whose uses are not counted.
+    #[error(
+        "{0} is not a key that makes signatures, MACs or ciphertexts: its uses are not counted"
+    )]
+    UsesUncounted(KeyName),
     /// The store could not do it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -236,6 +277,12 @@ impl Error {
             Self::NoStore => "STORE_MISSING",
             Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
             Self::RequestInProgress(_) => "REQUEST_IN_PROGRESS",
+            Self::AnswerUnreadable(_) => "REQUEST_ANSWER_UNREADABLE",
+            Self::Quota(_) => "QUOTA_EXCEEDED",
+            Self::NotCounted { .. } => "QUOTA_NOT_COUNTED",
+            Self::UsesExhausted { .. } => "KEY_USES_EXHAUSTED",
+            Self::UsesRaised { .. } => "MAXIMUM_USES_RAISED",
+            Self::UsesUncounted(_) => "MAXIMUM_USES_INVALID",
             Self::Store(error) => error.reason(),
         }
     }

@@ -45,7 +45,7 @@ impl Signer {
             };
             token.known()?;
             // If there is none yet, it is made.
-            let permit = account.intend(granted, None, None)?;
+            let permit = account.intend(granted, None, None).await?;
             let wrapping_key = token.import_wrapping_key(permit, call.deadline).await?;
             Ok((token, wrapping_key))
         };
@@ -106,7 +106,9 @@ impl Signer {
                 .map_err(Error::NotSupported)?;
         }
         let input = InputDigest::of(&wrapped.bytes);
-        let permit = account.intend(granted, Some(input), wrapped.public.as_ref())?;
+        let permit = account
+            .intend(granted, Some(input), wrapped.public.as_ref())
+            .await?;
         let made = self.made_once(
             call,
             &name,
@@ -155,7 +157,9 @@ impl Signer {
             .reserve(name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         let input = InputDigest::of(&wrapped.bytes);
-        let permit = account.intend(granted, Some(input), wrapped.public.as_ref())?;
+        let permit = account
+            .intend(granted, Some(input), wrapped.public.as_ref())
+            .await?;
         let held = self.hold(name, call.deadline).await?;
         let made = self.next_import(call, &found, &held, permit, wrapped).await;
         self.let_go(Some(held), &made).await;

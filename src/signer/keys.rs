@@ -93,7 +93,7 @@ impl Signer {
                 .supports(*algorithm, key_type)
                 .map_err(Error::NotSupported)?;
         }
-        let permit = account.intend(granted, None, None)?;
+        let permit = account.intend(granted, None, None).await?;
         let custody = Custody::TokenOnly;
         let made = self.made_once(
             call,
@@ -214,7 +214,7 @@ impl Signer {
             let verdict = self.policy.load().authorize_random(&call.identity, now);
             let granted = account.authorized(verdict)?;
             let token = self.token(token)?;
-            let permit = account.intend(granted, None, None)?;
+            let permit = account.intend(granted, None, None).await?;
             Ok(token.random(permit, length, call.deadline).await?)
         };
         let bytes = bytes.await;
@@ -259,7 +259,9 @@ impl Signer {
         // what is to be signed, once with the signature.
         let to_sign = certificate_request::to_be_signed(&certify, &public, algorithm)?;
         let input = super::signing_input(algorithm, super::Content::Message(to_sign.into()))?;
-        let permit = account.intend(granted, Some(digest_of(algorithm, &input)), Some(&public))?;
+        let permit = account
+            .intend(granted, Some(digest_of(algorithm, &input)), Some(&public))
+            .await?;
         let raw = found.token.sign(permit, input, call.deadline).await?;
         let form = match algorithm {
             Algorithm::Ecdsa(_) => SignatureForm::Der,

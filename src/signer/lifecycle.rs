@@ -36,6 +36,8 @@ pub(super) struct Lives {
 struct Known {
     revision: Revision,
     keys: HashMap<KeyName, Arc<KeyFacts>>,
+    /// Whether the uses of any of them are limited.
+    limits_uses: bool,
 }
 
 /// A key as a caller is to see it.
@@ -63,6 +65,14 @@ impl Lives {
     /// What is known of a key.
     pub(super) fn facts(&self, name: &KeyName) -> Option<Arc<KeyFacts>> {
         self.known.load().as_ref()?.keys.get(name).cloned()
+    }
+
+    /// Whether the uses of any key are limited.
+    pub(super) fn limits_uses(&self) -> bool {
+        self.known
+            .load()
+            .as_ref()
+            .is_some_and(|known| known.limits_uses)
     }
 
     /// Fails closed: a daemon that has never read what is disabled uses no key.
@@ -110,6 +120,7 @@ impl Lives {
             for (name, facts) in &news {
                 let last = known.keys.get(name).map(|last| last.revision);
                 if last.is_none_or(|last| last < facts.revision) {
+                    known.limits_uses |= facts.maximum_uses.is_some();
                     known.keys.insert(name.clone(), Arc::clone(facts));
                 }
             }

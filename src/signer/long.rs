@@ -76,7 +76,7 @@ impl Signer {
                 })),
                 (Algorithm::Hmac(_), None) => {
                     // The token is asked before the message is there: of that the log has no hash.
-                    let permit = account.intend(granted, None, None)?;
+                    let permit = account.intend(granted, None, None).await?;
                     LongKind::Mac(found.token.start_mac(permit, call.deadline).await?)
                 }
                 (_, None) => return Err(Error::NotInChunks(algorithm)),
@@ -147,7 +147,9 @@ impl LongSignature {
                     } = *hashed;
                     let digest = hasher.finish();
                     let input = digest_of(algorithm, &digest);
-                    let permit = account.intend(granted, Some(input), public.as_ref())?;
+                    let permit = account
+                        .intend(granted, Some(input), public.as_ref())
+                        .await?;
                     token.sign(permit, digest.into(), deadline).await?
                 }
                 LongKind::Mac(mac) => mac.finish().await?,

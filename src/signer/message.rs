@@ -140,7 +140,9 @@ impl Signer {
         let content = Content::Message(draft.signing_input().to_vec().into());
         let input = signing_input(algorithm, content)?;
         let digest = digest_of(algorithm, &input);
-        let permit = account.intend(granted, Some(digest), found.public(&version))?;
+        let permit = account
+            .intend(granted, Some(digest), found.public(&version))
+            .await?;
         let signature = found.token.sign(permit, input, call.deadline).await?;
         account.signed(&signature);
         Ok((draft.finish(&signature), version))
@@ -248,11 +250,13 @@ impl Signer {
         } = request;
         let (algorithm, content_encryption, compress) =
             (*algorithm, *content_encryption, *compress);
-        let outside = |recipient: PublicRecipient| {
+        let outside = async |recipient: PublicRecipient| {
             let (policy, now) = (self.policy.load(), self.clock.now());
             let verdict = policy.authorize_encrypt_outside(&call.identity, algorithm, now);
             let granted = account.authorized(verdict)?;
-            account.begin(&granted, None, Some(recipient.public_key()))?;
+            account
+                .begin(&granted, None, Some(recipient.public_key()))
+                .await?;
             let jwe = encrypt_to_public(
                 &recipient,
                 algorithm,
@@ -264,8 +268,8 @@ impl Signer {
             Ok((jwe, None))
         };
         let selector = match recipient {
-            JweRecipient::Jwk(jwk) => return outside(PublicRecipient::from_jwk(jwk)?),
-            JweRecipient::Pem(pem) => return outside(PublicRecipient::from_pem(pem)?),
+            JweRecipient::Jwk(jwk) => return outside(PublicRecipient::from_jwk(jwk)?).await,
+            JweRecipient::Pem(pem) => return outside(PublicRecipient::from_pem(pem)?).await,
             JweRecipient::Key(selector) => selector,
         };
         let (found, granted) =
@@ -298,7 +302,7 @@ impl Signer {
             .key
             .version(&version)
             .ok_or_else(|| Error::NoSuchVersion(version.clone()))?;
-        let permit = account.intend(granted, None, facts.public.as_ref())?;
+        let permit = account.intend(granted, None, facts.public.as_ref()).await?;
         let jwe = match &facts.public {
             Some(public) => {
                 let recipient =
@@ -379,7 +383,9 @@ impl Signer {
             );
             let granted = account.authorized(verdict)?;
             let input = Some(InputDigest::of(text.as_bytes()));
-            let permit = account.intend(granted, input, facts.public.as_ref())?;
+            let permit = account
+                .intend(granted, input, facts.public.as_ref())
+                .await?;
             let outcome = match open(&found.token, permit, opening.step(), call).await {
                 Ok(secret) => Some(secret),
                 // Not told apart from a wrong tag: a substitute key takes the same way (RFC 7516 section 11.5).

@@ -164,7 +164,7 @@ impl Signer {
 
 impl Admitted<'_> {
     /// Leave to use a key of ours on this, recorded.
-    fn intend(
+    async fn intend(
         &self,
         facts: &VersionFacts,
         operation: Operation,
@@ -173,12 +173,12 @@ impl Admitted<'_> {
     ) -> Result<Permit, Error> {
         let granted = self.granted.for_key(&facts.version, operation, algorithm);
         let public = facts.public.as_ref();
-        self.account.intend(granted, input, public)
+        self.account.intend(granted, input, public).await
     }
 
     /// Records that what no key of ours is needed for begins.
-    fn begin(&self, input: Option<InputDigest>) -> Result<(), Error> {
-        self.account.begin(&self.granted, input, None)
+    async fn begin(&self, input: Option<InputDigest>) -> Result<(), Error> {
+        self.account.begin(&self.granted, input, None).await
     }
 
     fn assignment(&self) -> &Assignment {

@@ -83,7 +83,9 @@ pub(super) async fn verified(
     let Given { signature, form } = given;
     let algorithm = granted.algorithm();
     let digest = digest_of(algorithm, input);
-    let permit = account.intend(granted, Some(digest), facts.public.as_ref())?;
+    let permit = account
+        .intend(granted, Some(digest), facts.public.as_ref())
+        .await?;
     let right = match &facts.public {
         Some(public) => {
             let input = if algorithm.prehash().is_some() {

@@ -9,10 +9,7 @@ use super::{
     error::StoreError,
     writer::Job,
 };
-use crate::{
-    identity::IdentityName,
-    key::{KeyName, KeyVersion},
-};
+use crate::key::{KeyName, KeyVersion};
 
 /// The counts.
 #[derive(Clone, Copy)]
@@ -25,8 +22,10 @@ pub struct Counters<'a> {
 pub enum Counter<'a> {
     /// What an identity did in one day.
     OfDay {
+        /// Under which quota.
+        quota: &'a str,
         /// Who.
-        identity: &'a IdentityName,
+        identity: &'a str,
         /// With which key; or with any.
         key: Option<&'a KeyName>,
         /// On which day.
@@ -88,9 +87,15 @@ impl Counters<'_> {
 impl Counter<'_> {
     fn row(&self) -> Row {
         match self {
-            Self::OfDay { identity, key, day } => Row {
-                identity: identity.as_str().to_owned(),
-                key: key.map_or_else(String::new, |key| key.as_str().to_owned()),
+            // No name of a quota has a slash.
+            Self::OfDay {
+                quota,
+                identity,
+                key,
+                day,
+            } => Row {
+                identity: (*identity).to_owned(),
+                key: format!("{quota}/{}", key.map_or("", KeyName::as_str)),
                 day: day.0.into(),
             },
             // No identity is empty.

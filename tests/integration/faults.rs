@@ -334,4 +334,4 @@ fn holdings(pid: Pid) -> (usize, usize) {
 
 const MESSAGE: &[u8] = b"pay 100 to the bearer";
 /// The machine may be busy; what takes this long never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);

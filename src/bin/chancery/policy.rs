@@ -230,8 +230,27 @@ impl Diff {
     fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let (before, after) = (load(&self.before)?, load(&self.after)?);
         let changes = before.changes_to(&after);
+        let quotas = before.quota_changes_to(&after);
         if session.global.json {
-            return session.streams.json(&json!({"changes": changes}));
+            return session
+                .streams
+                .json(&json!({"changes": changes, "quotas": quotas}));
+        }
+        if !quotas.is_empty() {
+            let rows = quotas.into_iter().map(|change| {
+                vec![
+                    change.quota,
+                    change.kind.name().to_owned(),
+                    or_dash(change.before.unwrap_or_default()),
+                    or_dash(change.after.unwrap_or_default()),
+                ]
+            });
+            let rows = rows.collect();
+            let header = ["quota", "", "limits, before", "limits, after"];
+            session.streams.table(&header, rows)?;
+            if changes.is_empty() {
+                return Ok(());
+            }
         }
         if changes.is_empty() {
             session

@@ -55,7 +55,8 @@ impl Signer {
     ) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
         let made = async {
-            self.may_change(&account, call, name, Operation::Rotate)?;
+            self.may_change(&account, call, name, Operation::Rotate)
+                .await?;
             let found = self.find(name)?;
             let held = self.hold(name, call.deadline).await?;
             let made = self
@@ -103,10 +104,12 @@ impl Signer {
         let says = update.description.is_some() || update.labels.is_some();
         let rotates = update.primary.is_some() || update.rotation_period.is_some();
         if says || !rotates {
-            self.may_change(account, call, name, Operation::Update)?;
+            self.may_change(account, call, name, Operation::Update)
+                .await?;
         }
         if rotates {
-            self.may_change(account, call, name, Operation::Rotate)?;
+            self.may_change(account, call, name, Operation::Rotate)
+                .await?;
         }
         let found = self.find(name)?;
         if matches!(update.rotation_period, Some(Some(_))) {
@@ -212,7 +215,8 @@ impl Signer {
         let at = self
             .time()
             .after(self.lives.store()?.lifecycle().destroy_delay());
-        self.may_change(account, call, &version.key, Operation::Destroy)?;
+        self.may_change(account, call, &version.key, Operation::Destroy)
+            .await?;
         let found = self.find(&version.key)?;
         let is_primary = found.primary_number() == version.version;
         if is_primary
@@ -275,7 +279,7 @@ impl Signer {
     }
 
     /// Leave of the policy to change a key.
-    fn may_change(
+    async fn may_change(
         &self,
         account: &Account,
         call: &Call,
@@ -285,7 +289,7 @@ impl Signer {
         let policy = self.policy.load();
         let verdict = policy.authorize_change(&call.identity, name, operation, self.clock.now());
         let granted = account.authorized(verdict)?;
-        account.begin(&granted, None, None)
+        account.begin(&granted, None, None).await
     }
 
     /// Brings one version into another state, for those who may.
@@ -300,7 +304,8 @@ impl Signer {
         wanted: &'static str,
         turn: impl Fn(&mut Facts) -> Result<(), &'static str>,
     ) -> Result<KeyView, Error> {
-        self.may_change(account, call, &version.key, operation)?;
+        self.may_change(account, call, &version.key, operation)
+            .await?;
         self.turned(call, version, etag, wanted, turn).await
     }
 

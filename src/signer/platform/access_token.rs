@@ -148,7 +148,9 @@ impl Signer {
         let input = signing_input(algorithm, content)?;
         for facts in found.all_live().take(super::opening::MAX_VERSIONS) {
             let digest = Some(digest_of(algorithm, &input));
-            let permit = admitted.intend(facts, Operation::Verify, algorithm, digest)?;
+            let permit = admitted
+                .intend(facts, Operation::Verify, algorithm, digest)
+                .await?;
             let mac = found
                 .token
                 .sign(permit, input.clone(), call.deadline)
@@ -207,7 +209,9 @@ impl Signer {
         let content = Content::Message(draft.signing_input().to_vec().into());
         let input = signing_input(algorithm, content)?;
         let digest = Some(digest_of(algorithm, &input));
-        let permit = admitted.intend(facts, Operation::Sign, algorithm, digest)?;
+        let permit = admitted
+            .intend(facts, Operation::Sign, algorithm, digest)
+            .await?;
         let mac = found.token.sign(permit, input, call.deadline).await?;
         Ok(draft.finish(&mac))
     }

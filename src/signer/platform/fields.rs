@@ -48,13 +48,15 @@ impl Signer {
     ) -> Result<EncryptedField, Error> {
         let account = self.roll.open(call);
         let act = Act::EncryptField;
-        let encrypted = self
-            .admit(&account, call, dealing, act, operation(act))
-            .and_then(|admitted| self.encrypted(&admitted, dealing));
+        let encrypted = async {
+            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            self.encrypted(&admitted, dealing).await
+        };
+        let encrypted = encrypted.await;
         account.close(encrypted).await
     }
 
-    fn encrypted(
+    async fn encrypted(
         &self,
         admitted: &Admitted<'_>,
         dealing: &Dealing,
@@ -70,7 +72,7 @@ impl Signer {
             return Err(PlatformError::NoRandom.into());
         }
         let key = admitted.public_key(draft.key_role())?;
-        admitted.begin(None)?;
+        admitted.begin(None).await?;
         let ciphertext = draft.encrypt(&key.key).map_err(PlatformError::Message)?;
         Ok(EncryptedField {
             ciphertext,

@@ -76,7 +76,8 @@ impl Signer {
                     .into_iter()
                     .filter(|opening| opening.algorithm() == sealed.algorithm);
                 for opening in fitting.take(MAX_RECIPIENTS) {
-                    let secret = message::open(token, permit(text)?, opening.step(), call).await;
+                    let secret =
+                        message::open(token, permit(text).await?, opening.step(), call).await;
                     let secret = match secret {
                         Ok(secret) => Some(secret),
                         // Not told apart from a wrong tag (RFC 7516 section 11.5).
@@ -107,12 +108,12 @@ impl Signer {
                     .into());
                 }
                 let (aad, sealed) = (aad.clone(), ciphertext_and_tag.clone());
-                let permit = permit(&sealed)?;
+                let permit = permit(&sealed).await?;
                 token.open_sealed(permit, iv, aad, sealed, deadline).await
             }
             SealedContent::RsaOaep { ciphertext, .. } => {
                 // The scheme was checked: its hashes are those of the algorithm, which the permit names.
-                let permit = permit(ciphertext)?;
+                let permit = permit(ciphertext).await?;
                 token.decrypt(permit, ciphertext.clone(), deadline).await
             }
         };

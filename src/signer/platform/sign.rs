@@ -76,7 +76,7 @@ impl Signer {
             .map_err(PlatformError::Message)?;
         let (raw, key) = match draft.signing() {
             None => {
-                admitted.begin(None)?;
+                admitted.begin(None).await?;
                 (Vec::new(), None)
             }
             Some(signing) => {
@@ -113,12 +113,12 @@ impl Signer {
                     Some(hash) => hash.digest(string).into(),
                     None => Bytes::copy_from_slice(string),
                 };
-                let permit = intend(Some(digest_of(algorithm, &input)))?;
+                let permit = intend(Some(digest_of(algorithm, &input))).await?;
                 found.token.sign(permit, input, call.deadline).await?
             }
             None => {
                 // A hash of what has a secret in it is none that may be written down.
-                let permit = intend(None)?;
+                let permit = intend(None).await?;
                 self.mac_with_secret(call, admitted, &found, permit, signing.string)
                     .await?
             }
@@ -139,7 +139,9 @@ impl Signer {
         let found = self.playing(admitted, &sealing.key_role, sealing.algorithm)?;
         let facts = found.primary()?;
         // Of a content key not even a hash is written down.
-        let permit = admitted.intend(facts, Operation::Sign, sealing.algorithm, None)?;
+        let permit = admitted
+            .intend(facts, Operation::Sign, sealing.algorithm, None)
+            .await?;
         let proof = found
             .token
             .seal_with_private_key(permit, draft.content_key(), call.deadline)

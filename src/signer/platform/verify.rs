@@ -119,7 +119,7 @@ impl Signer {
         dealing: &Dealing,
         message: Message<'_>,
     ) -> Result<Verification, Error> {
-        admitted.begin(Some(InputDigest::of(&message.body)))?;
+        admitted.begin(Some(InputDigest::of(&message.body))).await?;
         let result = self.verify_begun(call, act, admitted, dealing, message);
         let result = result.await?;
         admitted.account.began_with(match result.decision {
@@ -317,11 +317,11 @@ impl Signer {
                         match string.bytes() {
                             Some(string) => {
                                 let input = Bytes::copy_from_slice(string);
-                                let permit = intend(Some(digest_of(algorithm, &input)))?;
+                                let permit = intend(Some(digest_of(algorithm, &input))).await?;
                                 found.token.sign(permit, input, call.deadline).await?
                             }
                             None => {
-                                let permit = intend(None)?;
+                                let permit = intend(None).await?;
                                 self.mac_with_secret(call, admitted, &found, permit, string)
                                     .await?
                             }
