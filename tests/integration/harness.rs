@@ -289,6 +289,12 @@ impl Daemon {
         self.setup.before = before;
     }
 
+    /// The same with another policy.
+    pub fn start_with_policy(&mut self, text: &str) {
+        text.clone_into(&mut self.setup.policy);
+        self.start_again();
+    }
+
     /// Sends SIGTERM and waits for the end; the runtime goes on, so that clients can hang up.
     pub async fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);

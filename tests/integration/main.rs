@@ -7,8 +7,10 @@
 )]
 
 mod admin;
+mod approval;
 mod audit;
 mod audited;
+mod auditor;
 mod calls;
 mod check;
 mod cli;
