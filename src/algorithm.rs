@@ -1,11 +1,15 @@
 //! The one list of algorithms: what each is called, which keys it fits, which hash it takes.
 //!
 //! Names are those of the IANA registry "JSON Web Signature and Encryption Algorithms" (RFC 7518,
-//! RFC 8037), in configuration, policy, protocol and logs alike; `RSA1_5-PRIVATE` alone is not registered.
+//! RFC 8037), in configuration, policy, protocol and logs alike; `RSA-OAEP-256-MGF1-SHA1` and `RSA1_5-PRIVATE` alone are not registered.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use content_encryption::ContentEncryption;
+
+mod content_encryption;
 
 /// What one signature, MAC, key agreement or key encryption is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +28,10 @@ pub enum Algorithm {
     RsaOaep,
     /// RSAES-OAEP with SHA-256 and MGF1-SHA-256 (RFC 7518 section 4.3).
     RsaOaep256,
+    /// RSAES-OAEP with SHA-256 and MGF1-SHA-1: what Java's own provider makes of `OAEPWithSHA-256AndMGF1Padding`.
+    ///
+    /// For single values alone; no JWE has it. No name is registered for it; this one is of this project.
+    RsaOaep256Mgf1Sha1,
     /// RSAES-PKCS1-v1_5 (RFC 7518 section 4.2), under the rule of RFC 7516 section 11.5.
     Rsa15,
     /// ECDH-ES, the agreed key encrypts the content (RFC 7518 section 4.6).
@@ -121,23 +129,6 @@ pub enum Purpose {
     ProveOrigin,
 }
 
-/// How a JWE's content is encrypted (RFC 7518 section 5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ContentEncryption {
-    /// AES-128-GCM.
-    A128Gcm,
-    /// AES-192-GCM.
-    A192Gcm,
-    /// AES-256-GCM.
-    A256Gcm,
-    /// AES-128-CBC with HMAC-SHA-256, tag cut to 16 bytes.
-    A128CbcHs256,
-    /// AES-192-CBC with HMAC-SHA-384, tag cut to 24 bytes.
-    A192CbcHs384,
-    /// AES-256-CBC with HMAC-SHA-512, tag cut to 32 bytes.
-    A256CbcHs512,
-}
-
 /// A name that is in none of the lists of this file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {kind} {name:?}; expected one of {expected}")]
@@ -149,7 +140,7 @@ pub struct UnknownName {
 
 impl Algorithm {
     /// Every algorithm, in the order of the registry.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::RsaPkcs1(Hash::Sha256),
         Self::RsaPkcs1(Hash::Sha384),
         Self::RsaPkcs1(Hash::Sha512),
@@ -165,6 +156,7 @@ impl Algorithm {
         Self::Hmac(Hash::Sha512),
         Self::RsaOaep,
         Self::RsaOaep256,
+        Self::RsaOaep256Mgf1Sha1,
         Self::Rsa15,
         Self::EcdhEs,
         Self::EcdhEsA128Kw,
@@ -193,6 +185,7 @@ impl Algorithm {
             Self::Hmac(Hash::Sha512) => "HS512",
             Self::RsaOaep => "RSA-OAEP",
             Self::RsaOaep256 => "RSA-OAEP-256",
+            Self::RsaOaep256Mgf1Sha1 => "RSA-OAEP-256-MGF1-SHA1",
             Self::Rsa15 => "RSA1_5",
             Self::EcdhEs => "ECDH-ES",
             Self::EcdhEsA128Kw => "ECDH-ES+A128KW",
@@ -211,6 +204,7 @@ impl Algorithm {
             Self::Hmac(_) => Purpose::Mac,
             Self::RsaOaep
             | Self::RsaOaep256
+            | Self::RsaOaep256Mgf1Sha1
             | Self::Rsa15
             | Self::EcdhEs
             | Self::EcdhEsA128Kw
@@ -219,6 +213,11 @@ impl Algorithm {
             Self::A128Kw | Self::A256Kw => Purpose::Wrap,
             Self::Rsa15Private => Purpose::ProveOrigin,
         }
+    }
+
+    /// Whether it decrypts single values alone: no JWE has it.
+    pub const fn is_for_values(self) -> bool {
+        matches!(self, Self::RsaOaep256Mgf1Sha1)
     }
 
     /// Whether a key of this type can be used with this algorithm.
@@ -231,6 +230,7 @@ impl Algorithm {
             | Self::RsaPss(_)
             | Self::RsaOaep
             | Self::RsaOaep256
+            | Self::RsaOaep256Mgf1Sha1
             | Self::Rsa15
             | Self::Rsa15Private => matches!(key_type, KeyType::Rsa(_)),
             Self::Ecdsa(curve) => key_type == KeyType::Ec(curve),
@@ -255,6 +255,7 @@ impl Algorithm {
             | Self::Hmac(_)
             | Self::RsaOaep
             | Self::RsaOaep256
+            | Self::RsaOaep256Mgf1Sha1
             | Self::Rsa15
             | Self::EcdhEs
             | Self::EcdhEsA128Kw
@@ -415,58 +416,6 @@ impl Purpose {
             Self::Decrypt => "decrypt",
             Self::Wrap => "wrap",
             Self::ProveOrigin => "prove-origin",
-        }
-    }
-}
-
-impl ContentEncryption {
-    /// Every content encryption, in the order of the registry.
-    pub const ALL: [Self; 6] = [
-        Self::A128Gcm,
-        Self::A192Gcm,
-        Self::A256Gcm,
-        Self::A128CbcHs256,
-        Self::A192CbcHs384,
-        Self::A256CbcHs512,
-    ];
-
-    /// The registered name, such as `A256GCM`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::A128Gcm => "A128GCM",
-            Self::A192Gcm => "A192GCM",
-            Self::A256Gcm => "A256GCM",
-            Self::A128CbcHs256 => "A128CBC-HS256",
-            Self::A192CbcHs384 => "A192CBC-HS384",
-            Self::A256CbcHs512 => "A256CBC-HS512",
-        }
-    }
-
-    /// Length of the content encryption key in bytes (for CBC: both halves).
-    pub const fn key_len(self) -> usize {
-        match self {
-            Self::A128Gcm => 16,
-            Self::A192Gcm => 24,
-            Self::A256Gcm | Self::A128CbcHs256 => 32,
-            Self::A192CbcHs384 => 48,
-            Self::A256CbcHs512 => 64,
-        }
-    }
-
-    /// Length of the initialization vector in bytes.
-    pub const fn iv_len(self) -> usize {
-        match self {
-            Self::A128Gcm | Self::A192Gcm | Self::A256Gcm => 12,
-            Self::A128CbcHs256 | Self::A192CbcHs384 | Self::A256CbcHs512 => 16,
-        }
-    }
-
-    /// Length of the authentication tag in bytes.
-    pub const fn tag_len(self) -> usize {
-        match self {
-            Self::A128Gcm | Self::A192Gcm | Self::A256Gcm | Self::A128CbcHs256 => 16,
-            Self::A192CbcHs384 => 24,
-            Self::A256CbcHs512 => 32,
         }
     }
 }

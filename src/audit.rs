@@ -31,10 +31,12 @@ use crate::{
 
 pub use config::{Config, Durability, SinkConfig};
 pub use digest::{Digest, InvalidDigest};
+pub use filter::{EventKind, Filter, ResultKind, UnknownWord};
 pub use keeper::{Draft, Keeper, KeeperError, Schedule, keep};
+pub use list::{Listing, Order};
 pub use note::{Checkpoint, InvalidOrigin, NoteError, Origin, Proof, SignedCheckpoint, Vkey};
 pub use opening::OpenError;
-pub use query::{Filter, Page, ReadError, Reader};
+pub use query::{Page, ReadError, Reader};
 pub use reader::{Fault, Followed, Follower, Wrong};
 pub use record::{
     Caller, CheckpointFact, Denial, Ending, Event, InputDigest, Intent, InvalidName, KeyAct,
@@ -51,13 +53,16 @@ use queue::Queue;
 mod config;
 mod digest;
 mod file;
+mod filter;
 mod keeper;
+mod list;
 mod note;
 mod opening;
 mod query;
 mod queue;
 mod reader;
 mod record;
+mod seek;
 mod sink;
 mod tiles;
 mod time;
@@ -70,6 +75,7 @@ mod writer;
 #[derive(Debug)]
 pub struct Audit {
     queue: Arc<Queue>,
+    directory: PathBuf,
 }
 
 /// What is needed to open a log.
@@ -87,6 +93,8 @@ pub struct Opening {
     pub vkeys: Vec<Vkey>,
     /// SHA-256 of the policy in force, for the record of the start.
     pub policy: Option<Digest>,
+    /// SHA-256 of the configuration file in force, for the same record.
+    pub config: Option<Digest>,
     /// Says what time it is.
     pub clock: fn() -> SystemTime,
 }
@@ -241,6 +249,17 @@ impl Audit {
     /// How many records are durable.
     pub fn durable(&self) -> u64 {
         self.queue.durable()
+    }
+
+    /// The log as it is now, up to the last record that is durable. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn reader(&self) -> Result<Reader, ReadError> {
+        // First what is durable: a checkpoint that is read later covers no less.
+        let durable = self.queue.durable();
+        Ok(Reader::open(&self.directory)?.until(durable))
     }
 
     fn settle(

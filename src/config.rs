@@ -14,10 +14,8 @@ use serde::{
 };
 
 use crate::{
-    admin,
-    algorithm::Purpose,
-    audit, grpc,
-    key::{InvalidUsage, KeyName},
+    admin, audit, grpc,
+    key::{InvalidUsage, KeyName, Usage},
     partner::Partners,
     pkcs11::{self, Declaration, PinSource},
     policy::Policy,
@@ -32,6 +30,8 @@ pub use platforms::{Platforms, load_partners};
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
 pub struct Config {
+    /// SHA-256 of the file.
+    pub digest: audit::Digest,
     /// Where marks and locks are kept.
     pub state_directory: PathBuf,
     /// The policy file.
@@ -222,6 +222,7 @@ impl Config {
             ));
         }
         Ok(Self {
+            digest: audit::Digest::of(text.as_bytes()),
             store: file.store.resolved(&state_directory, &base),
             audit: file.audit.resolved(&state_directory),
             replay: file.replay,
@@ -311,10 +312,7 @@ fn no_twins<'a>(
 
 /// What can be said of a key before its type is known.
 fn check_declaration(key: &Declaration) -> Result<(), (&'static str, InvalidUsage)> {
-    let (purpose, opens) = (
-        key.purpose,
-        matches!(key.purpose, Purpose::Decrypt | Purpose::Wrap),
-    );
+    let purpose = key.purpose;
     if key.algorithms.is_empty() {
         return Err(("algorithms", InvalidUsage::NoAlgorithm));
     }
@@ -322,19 +320,13 @@ fn check_declaration(key: &Declaration) -> Result<(), (&'static str, InvalidUsag
     if let Some(algorithm) = other.copied() {
         return Err(("algorithms", InvalidUsage::Purpose { algorithm, purpose }));
     }
-    if opens && key.content_encryptions.is_empty() {
-        return Err((
-            "content_encryptions",
-            InvalidUsage::NoContentEncryption(purpose),
-        ));
-    }
-    if !opens && (!key.content_encryptions.is_empty() || key.allow_compression) {
-        return Err((
-            "content_encryptions",
-            InvalidUsage::ContentEncryption(purpose),
-        ));
-    }
-    Ok(())
+    Usage::check_content(
+        purpose,
+        &key.algorithms,
+        &key.content_encryptions,
+        key.allow_compression,
+    )
+    .map_err(|invalid| ("content_encryptions", invalid))
 }
 
 impl Server {

@@ -24,6 +24,7 @@ pub use status::DOMAIN;
 
 use status::{denied, invalid};
 
+mod approval;
 mod calls;
 mod complete;
 mod import;
@@ -67,6 +68,13 @@ impl Services {
     /// The key service, as tonic serves it.
     pub fn keys(&self) -> v1::key_service_server::KeyServiceServer<Self> {
         v1::key_service_server::KeyServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.max_request_bytes)
+            .max_encoding_message_size(MAX_RESPONSE)
+    }
+
+    /// The approval service, as tonic serves it.
+    pub fn approvals(&self) -> v1::approval_service_server::ApprovalServiceServer<Self> {
+        v1::approval_service_server::ApprovalServiceServer::new(self.clone())
             .max_decoding_message_size(self.limits.max_request_bytes)
             .max_encoding_message_size(MAX_RESPONSE)
     }
@@ -123,6 +131,7 @@ impl Services {
             name: Word::new(name),
             deadline: Instant::now() + asked.unwrap_or(LONGEST_STREAM).min(LONGEST_STREAM),
             request: None,
+            permitted: None,
         })
     }
 
@@ -133,6 +142,7 @@ impl Services {
             name: call.name.clone(),
             deadline: call.deadline.min(Instant::now() + self.limits.max_deadline),
             request: None,
+            permitted: None,
         }
     }
 

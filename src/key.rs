@@ -101,6 +101,11 @@ pub enum InvalidUsage {
     /// A key that opens JWE without a list of content encryptions.
     #[error("a key for {0} needs at least one content encryption, such as A256GCM; none was given")]
     NoContentEncryption(Purpose),
+    /// A key that opens single values alone, with a list of content encryptions.
+    #[error(
+        "{0} is for single values: no JWE has it, and a key for it takes no content encryptions and no compression"
+    )]
+    NoJwe(Algorithm),
     /// A key that signs, with a list of content encryptions.
     #[error(
         "content encryptions and compression are for keys that decrypt or wrap; this one is for {0}"
@@ -276,25 +281,22 @@ impl Usage {
             .filter(|one| {
                 matches!(
                     one,
-                    Algorithm::RsaOaep | Algorithm::RsaOaep256 | Algorithm::Rsa15
+                    Algorithm::RsaOaep
+                        | Algorithm::RsaOaep256
+                        | Algorithm::RsaOaep256Mgf1Sha1
+                        | Algorithm::Rsa15
                 )
             })
             .collect::<std::collections::BTreeSet<_>>();
         if paddings.len() > 1 {
             return Err(InvalidUsage::SeveralPaddings);
         }
-        match purpose {
-            Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin => {
-                if !content_encryptions.is_empty() || compression_allowed {
-                    return Err(InvalidUsage::ContentEncryption(purpose));
-                }
-            }
-            Purpose::Decrypt | Purpose::Wrap => {
-                if content_encryptions.is_empty() {
-                    return Err(InvalidUsage::NoContentEncryption(purpose));
-                }
-            }
-        }
+        Self::check_content(
+            purpose,
+            &algorithms,
+            &content_encryptions,
+            compression_allowed,
+        )?;
         if algorithms.contains(&Algorithm::Dir) {
             let expected = match key_type {
                 KeyType::Aes(crate::algorithm::AesSize::Bits128) => ContentEncryption::A128Gcm,
@@ -319,6 +321,33 @@ impl Usage {
             content_encryptions,
             compression_allowed,
         })
+    }
+
+    /// Checks that a key has content encryptions if it opens or makes JWE, and else has none.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidUsage`].
+    pub fn check_content(
+        purpose: Purpose,
+        algorithms: &[Algorithm],
+        content_encryptions: &[ContentEncryption],
+        compression_allowed: bool,
+    ) -> Result<(), InvalidUsage> {
+        let for_values = algorithms.iter().copied().find(|one| one.is_for_values());
+        let none = content_encryptions.is_empty() && !compression_allowed;
+        match (purpose, for_values) {
+            (Purpose::Decrypt | Purpose::Wrap, None) if content_encryptions.is_empty() => {
+                Err(InvalidUsage::NoContentEncryption(purpose))
+            }
+            (Purpose::Decrypt | Purpose::Wrap, Some(algorithm)) if !none => {
+                Err(InvalidUsage::NoJwe(algorithm))
+            }
+            (Purpose::Sign | Purpose::Mac | Purpose::ProveOrigin, _) if !none => {
+                Err(InvalidUsage::ContentEncryption(purpose))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the key is made of.

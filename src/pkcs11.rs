@@ -225,7 +225,7 @@ impl Token {
         results
     }
 
-    /// Decrypts with RSA (`RSA-OAEP`, `RSA-OAEP-256`, `RSA1_5`).
+    /// Decrypts with RSA (`RSA-OAEP`, `RSA-OAEP-256`, `RSA-OAEP-256-MGF1-SHA1`, `RSA1_5`).
     ///
     /// # Errors
     ///
@@ -240,6 +240,7 @@ impl Token {
         let with = match permit.algorithm() {
             Algorithm::RsaOaep => DecryptWith::RsaOaepSha1,
             Algorithm::RsaOaep256 => DecryptWith::RsaOaepSha256,
+            Algorithm::RsaOaep256Mgf1Sha1 => DecryptWith::RsaOaepSha256Mgf1Sha1,
             Algorithm::Rsa15 => DecryptWith::RsaPkcs1,
             _ => return Err(TokenError::NoSuchKey(permit.key().clone())),
         };

@@ -15,6 +15,7 @@ use crate::{
     scheme::UnixMilliseconds,
 };
 
+pub use approval::{Approval, Approving, DangerousAct};
 pub use diff::{Change, ChangeKind, QuotaChange};
 pub use duty::{Duty, DutyConflict, HeldDuty};
 pub use explain::{Explanation, Match, RuleMatch};
@@ -26,12 +27,14 @@ pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight}
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
 pub use quota::{Quota, QuotaExceeded, QuotaKind, Rate};
+pub use repeat::Repetition;
 pub use signing::{Signing, StreamLimit};
 pub use table::Row;
 
 use role::Role;
 use rule::{AlgorithmSet, Question, Rule};
 
+mod approval;
 mod diff;
 mod duty;
 mod explain;
@@ -43,6 +46,7 @@ mod partnership;
 mod pattern;
 mod permit;
 mod quota;
+mod repeat;
 mod role;
 mod rule;
 mod signing;
@@ -53,7 +57,11 @@ mod window;
 #[derive(Debug)]
 pub struct Policy {
     roles: Vec<Role>,
+    /// Those of the file, and behind them what approvers may do.
     rules: Vec<Rule>,
+    approvals: Vec<Approval>,
+    separate_duties: bool,
+    text: String,
     quotas: Arc<[Quota]>,
     digest: String,
     sha256: [u8; 32],
@@ -132,11 +140,16 @@ impl Policy {
         let file::Compiled {
             roles,
             rules,
+            approvals,
+            separate_duties,
             quotas,
         } = file::compile(text)?;
         Ok(Self {
             roles,
             rules,
+            approvals,
+            separate_duties,
+            text: text.to_owned(),
             quotas: quotas.into(),
             digest: hex::encode(&Sha256::digest(text)[..8]),
             sha256: Sha256::digest(text).into(),
@@ -146,6 +159,11 @@ impl Policy {
     /// The first 8 bytes of the SHA-256 of the file's text, in hexadecimal, to name it in logs.
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// SHA-256 of the file's text.
@@ -179,7 +197,9 @@ impl Policy {
         self.rules
             .iter()
             .filter(|rule| {
-                !rule.names_operation(Operation::Create) && !rule.names_operation(Operation::Import)
+                ![Operation::Create, Operation::Import, Operation::Approve]
+                    .into_iter()
+                    .any(|one| rule.names_operation(one))
             })
             .flat_map(|rule| {
                 let patterns = rule.keys.iter().flatten();
@@ -216,6 +236,9 @@ impl Policy {
             | Operation::Rotate
             | Operation::Update
             | Operation::Destroy
+            | Operation::Approve
+            | Operation::ApprovePolicy
+            | Operation::ChangePolicy
             | Operation::GenerateRandom
             | Operation::SignRequest
             | Operation::SignResponse
@@ -225,7 +248,8 @@ impl Policy {
             | Operation::DecryptField
             | Operation::IssueAccessToken
             | Operation::ExplainMessage
-            | Operation::GetPartner => false,
+            | Operation::GetPartner
+            | Operation::ReadAudit => false,
         };
         let subject = || Use::new(key, algorithm);
         let question = Question {
@@ -362,6 +386,19 @@ impl Policy {
         now: UnixMilliseconds,
     ) -> Result<Permit<Keyless>, Denied> {
         self.decide_keyless(identity, Operation::GenerateRandom, None, now)
+    }
+
+    /// Asks to read the audit log.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], if no rule allows it.
+    pub fn authorize_audit(
+        &self,
+        identity: &Arc<Identity>,
+        now: UnixMilliseconds,
+    ) -> Result<Permit<Keyless>, Denied> {
+        self.decide_keyless(identity, Operation::ReadAudit, None, now)
     }
 
     /// What would be answered, and how each rule bears on it; without a time, as if every rule held.

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -26,10 +26,13 @@ use crate::{
     store::KeyFacts,
 };
 
+pub use approval::{
+    Executed, PolicyLeave, PolicyRefused, ProposalState, Proposed, Standing, leave_for_policy,
+};
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
-pub use idempotency::Identified;
+pub use idempotency::{Identified, Permitted};
 pub use import::ImportRequest;
 pub use keys::{Certify, KeyRequest};
 pub use lifecycle::{KeyView, Update, keep};
@@ -44,10 +47,12 @@ pub use platform::{
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
+use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
 mod admission;
+mod approval;
 mod certificate_request;
 mod checkpoints;
 mod clock;
@@ -66,6 +71,8 @@ mod verify;
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// Why the policy file is not the policy in force.
+    refused_policy: ArcSwapOption<String>,
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
@@ -87,6 +94,8 @@ pub struct Call {
     pub deadline: Instant,
     /// What tells the request from every other, if the caller gave it an id.
     pub request: Option<String>,
+    /// Where what is permitted is noted, if the answer is kept.
+    pub permitted: Option<Permitted>,
 }
 
 /// A key, or one version of it, as a caller names it.
@@ -166,6 +175,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
             lives,
@@ -524,6 +534,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::Rotate
         | Operation::Update
         | Operation::Destroy
+        | Operation::Approve
+        | Operation::ApprovePolicy
+        | Operation::ChangePolicy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse
@@ -533,7 +546,8 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::DecryptField
         | Operation::IssueAccessToken
         | Operation::ExplainMessage
-        | Operation::GetPartner => true,
+        | Operation::GetPartner
+        | Operation::ReadAudit => true,
     }
 }
 

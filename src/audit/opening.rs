@@ -139,6 +139,7 @@ pub(super) fn open(opening: Opening) -> Result<(Audit, Keeper), OpenError> {
         .map_err(at(&log))?;
     let audit = Audit {
         queue: Arc::clone(&queue),
+        directory: directory.clone(),
     };
     if let Some(recovered) = found.recovered {
         drop(audit.record(Event::Recovered(recovered)));
@@ -147,6 +148,7 @@ pub(super) fn open(opening: Opening) -> Result<(Audit, Keeper), OpenError> {
         origin: opening.origin.clone(),
         program: Word::new(env!("CARGO_PKG_VERSION")),
         policy: opening.policy,
+        config: opening.config,
     })));
     queue.flush()?;
     let follower = match found.covered {

@@ -6,9 +6,11 @@ use std::{
 };
 
 use crate::audit::{
-    Digest, Fault, Follower, NoteError, Proof, Record, SignedCheckpoint, Timestamp,
+    Checkpoint, Digest, Fault, Filter, Follower, NoteError, Proof, Record, SignedCheckpoint,
     file::segments,
+    filter::Sieve,
     keeper::CHECKPOINT,
+    seek,
     tiles::{self, Tiles},
     tree,
 };
@@ -16,25 +18,10 @@ use crate::audit::{
 /// A log and its last checkpoint, as they are on the disk.
 #[derive(Debug)]
 pub struct Reader {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     checkpoint: Option<SignedCheckpoint>,
-}
-
-/// Which records are wanted; what is left out is not looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this caller.
-    pub identity: Option<String>,
-    /// About this key.
-    pub key: Option<String>,
-    /// Of this kind, such as `denied`.
-    pub kind: Option<String>,
-    /// For this partner.
-    pub partner: Option<String>,
-    /// Not before.
-    pub since: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
+    /// What comes from this number on is not looked at.
+    until: Option<u64>,
 }
 
 /// Some records, and where to go on.
@@ -73,6 +60,19 @@ pub enum ReadError {
         /// How many are.
         size: u64,
     },
+    /// There is none of that number.
+    #[error("there is no record {index}; the log has {end}")]
+    NotThere {
+        /// Which.
+        index: u64,
+        /// How many there are.
+        end: u64,
+    },
+    /// What is on the disk is not what was signed.
+    #[error(
+        "record {0} is not the one that its checkpoint was signed for: the log or its tree was altered"
+    )]
+    Altered(u64),
     /// It was removed.
     #[error("record {index} was removed, since it was old; the first one left is {first}")]
     Removed {
@@ -101,7 +101,14 @@ impl Reader {
         Ok(Self {
             directory: directory.to_owned(),
             checkpoint,
+            until: None,
         })
+    }
+
+    /// The same, without the records from this number on: of those the disk may not have all.
+    pub(super) const fn until(mut self, end: u64) -> Self {
+        self.until = Some(end);
+        self
     }
 
     /// The last checkpoint.
@@ -141,16 +148,46 @@ impl Reader {
         Ok((line, proof))
     }
 
-    /// As [`Reader::prove`], with what the record says.
+    /// A record, its line, and the proof that it is in the log of the last checkpoint, if that covers it already. The
+    /// proof is good: it has been checked.
     ///
     /// # Errors
     ///
     /// [`ReadError`].
-    pub fn proven(&self, index: u64) -> Result<(Record, String, Proof), ReadError> {
-        let (line, proof) = self.prove(index)?;
-        let record = super::reader::parse(line.as_bytes());
-        let record = record.map_err(|wrong| ReadError::File(wrong.to_string()))?;
-        Ok((record, line, proof))
+    pub fn record(&self, index: u64) -> Result<(Record, String, Option<Proof>), ReadError> {
+        let (first, end) = (self.first()?, self.end()?);
+        if index >= end {
+            return Err(ReadError::NotThere { index, end });
+        }
+        if index < first {
+            return Err(ReadError::Removed { index, first });
+        }
+        let (record, line) = self.line(index)?;
+        let size = |one: &SignedCheckpoint| one.checkpoint.size;
+        if self
+            .checkpoint
+            .as_ref()
+            .is_none_or(|last| index >= size(last))
+        {
+            return Ok((record, line, None));
+        }
+        let (_, proof) = self.prove(index)?;
+        let Checkpoint { size, root, .. } = proof.checkpoint.checkpoint;
+        tree::check_inclusion(tree::leaf(line.as_bytes()), index, size, &proof.path, root)
+            .map_err(|_| ReadError::Altered(index))?;
+        Ok((record, line, Some(proof)))
+    }
+
+    /// One record and its line, from its segment.
+    pub(super) fn line(&self, index: u64) -> Result<(Record, String), ReadError> {
+        let gone = || ReadError::File(format!("record {index} is not in any segment"));
+        let mut follower = self.follow(index)?.ok_or_else(gone)?;
+        let followed = follower.read()?.ok_or_else(gone)?;
+        if followed.record.sequence != index {
+            return Err(gone());
+        }
+        let line = String::from_utf8_lossy(followed.line).into_owned();
+        Ok((followed.record, line))
     }
 
     /// The proof that the log of `old` records begins the log of `new`, which the last checkpoint covers.
@@ -184,6 +221,9 @@ impl Reader {
     ///
     /// [`ReadError`].
     pub fn end(&self) -> Result<u64, ReadError> {
+        if let Some(end) = self.until {
+            return Ok(end);
+        }
         let list = segments(&self.directory).map_err(file)?;
         let Some(last) = list.last() else {
             return Ok(0);
@@ -213,7 +253,8 @@ impl Reader {
         else {
             return Ok(None);
         };
-        let mut follower = Follower::at_segment(&self.directory, *segment, None)?;
+        let place = seek::near(&self.directory, *segment, from).map_err(file)?;
+        let mut follower = Follower::at_place(&self.directory, *segment, place)?;
         while follower.position() < from && follower.skip()? {}
         Ok(Some(follower))
     }
@@ -239,6 +280,7 @@ impl Reader {
             return Ok(page);
         };
         let begun = follower.position();
+        let mut sieve = Sieve::new(self, filter);
         loop {
             let position = follower.position();
             page.position = position;
@@ -248,7 +290,7 @@ impl Reader {
             }
             match follower.read() {
                 Ok(Some(followed)) => {
-                    if filter.takes(&followed.record) {
+                    if sieve.takes(&followed.record)? {
                         let line = String::from_utf8_lossy(followed.line).into_owned();
                         page.records.push((followed.record, line));
                     }
@@ -262,24 +304,6 @@ impl Reader {
     }
 }
 
-impl Filter {
-    /// Whether it lets a record pass.
-    pub fn takes(&self, record: &Record) -> bool {
-        let event = &record.event;
-        let is = |wanted: &Option<String>, found: Option<&str>| {
-            wanted.as_deref().is_none_or(|wanted| found == Some(wanted))
-        };
-        let caller = event.caller().map(|caller| caller.identity.as_str());
-        let partner = event.subject().and_then(|subject| subject.partner.as_ref());
-        is(&self.kind, Some(event.kind()))
-            && is(&self.identity, caller)
-            && is(&self.key, event.key().map(|key| key.as_str()))
-            && is(&self.partner, partner.map(super::Name::as_str))
-            && self.since.is_none_or(|since| record.time >= since)
-            && self.until.is_none_or(|until| record.time < until)
-    }
-}
-
-fn file(error: io::Error) -> ReadError {
+pub(super) fn file(error: io::Error) -> ReadError {
     ReadError::File(error.to_string())
 }

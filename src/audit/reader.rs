@@ -154,11 +154,22 @@ impl Follower {
 
     /// Another one at the same place.
     pub(super) fn again(&self) -> Result<Self, Fault> {
-        let mut other = Self::at_segment(&self.directory, self.segment, self.previous)?;
-        let sought = other.reader.seek(SeekFrom::Start(self.at));
-        sought.map_err(|error| self.fault(Wrong::Unreadable(error.to_string())))?;
-        (other.at, other.next) = (self.at, self.next);
+        let mut other = Self::at_place(&self.directory, self.segment, (self.at, self.next))?;
+        other.previous = self.previous;
         Ok(other)
+    }
+
+    /// From where a record of a segment begins; the record's number goes with the place.
+    pub(super) fn at_place(
+        directory: &Path,
+        segment: u64,
+        (at, number): (u64, u64),
+    ) -> Result<Self, Fault> {
+        let mut follower = Self::at_segment(directory, segment, None)?;
+        (follower.at, follower.next) = (at, number);
+        let sought = follower.reader.seek(SeekFrom::Start(at));
+        sought.map_err(|error| follower.fault(Wrong::Unreadable(error.to_string())))?;
+        Ok(follower)
     }
 
     /// The number of the next record.

@@ -15,6 +15,7 @@ use crate::{
 mod attacks;
 mod crash;
 mod life;
+mod listing;
 mod sinks;
 mod vectors;
 
@@ -79,6 +80,7 @@ fn opening(directory: &Path) -> Opening {
         segment_bytes: 1 << 20,
         vkeys: vec![vkey()],
         policy: None,
+        config: None,
         clock: SystemTime::now,
     }
 }

@@ -46,15 +46,18 @@ impl<'a> Tiles<'a> {
             let full = self
                 .directory
                 .join(tile_path(&level.to_string(), index, None));
-            let bytes = match fs::read(&full) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let width = width(self.size, level, index);
-                    let part = tile_path(&level.to_string(), index, Some(width));
-                    fs::read(self.directory.join(part))
-                }
-                read => read,
+            let missing = |read: &io::Result<Vec<u8>>| matches!(read, Err(error) if error.kind() == io::ErrorKind::NotFound);
+            let mut read = fs::read(&full);
+            if missing(&read) {
+                let width = width(self.size, level, index);
+                let part = tile_path(&level.to_string(), index, Some(width));
+                read = fs::read(self.directory.join(part));
             }
-            .map_err(|error| {
+            // A tile that becomes full this moment is there before its parts are gone.
+            if missing(&read) {
+                read = fs::read(&full);
+            }
+            let bytes = read.map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", full.display()))
             })?;
             let hashes = bytes

@@ -213,6 +213,10 @@ impl Writer {
 
 /// How often the file is looked at when nothing is written.
 const WATCH: Duration = Duration::from_millis(250);
+const _: () = assert!(
+    WATCH.as_millis() < 1000,
+    "what is done to the file is noticed within a second"
+);
 /// Lines that are written at once.
 const CHUNK: usize = 256 << 10;
 /// Intents that nobody waits for are flushed when there are so many bytes of them.

@@ -49,10 +49,12 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
                 Vec::new()
             },
             compression_allowed: false,
+            critical: false,
             maximum_uses: None,
         };
         let call = Call {
             request: None,
+            permitted: None,
             identity: Arc::clone(identity),
             name: Word::new("dev.CreateSamples"),
             deadline: Instant::now() + PATIENCE,

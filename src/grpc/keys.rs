@@ -295,6 +295,7 @@ pub(super) fn key_request(asked: v1::CreateKeyRequest) -> Result<KeyRequest, Sta
             .map(content_encryption)
             .collect::<Result<_, _>>()?,
         compression_allowed: asked.compression_allowed,
+        critical: asked.critical,
         maximum_uses: lifecycle::maximum_uses(asked.maximum_uses, "maximum_uses")?,
     };
     // The policy has no answer to a question about no algorithm; this is the caller's slip, not a refusal.
@@ -365,6 +366,7 @@ pub(super) fn describe(view: &KeyView) -> v1::Key {
             seconds: rotation.period_seconds.cast_signed(),
             nanos: 0,
         }),
+        critical: view.facts.critical,
         maximum_uses: view.facts.maximum_uses.unwrap_or_default().cast_signed(),
         next_rotation_time: rotation.map(|rotation| lifecycle::moment(rotation.next)),
         ..told

@@ -179,7 +179,7 @@ pub(super) fn moment(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-fn version(name: &str, field: &str) -> Result<KeyVersion, Status> {
+pub(super) fn version(name: &str, field: &str) -> Result<KeyVersion, Status> {
     match selector(name)? {
         Selector {
             key,
@@ -273,7 +273,7 @@ pub(super) fn maximum_uses(number: i64, field: &str) -> Result<Option<u64>, Stat
     }
 }
 
-fn etag(text: String) -> Option<String> {
+pub(super) fn etag(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 

@@ -33,6 +33,7 @@ pub(super) fn identified(
         method,
         id: id.to_owned(),
         content: Sha256::digest(message.encode_to_vec()).into(),
+        signs: None,
     }))
 }
 
@@ -54,13 +55,11 @@ impl Services {
             let Some(request) = request else {
                 return Ok(work(signer, call).await?);
             };
-            let known = Call {
-                request: Some(request.fingerprint(&call)),
-                ..call.clone()
-            };
-            let work = work(Arc::clone(&signer), known);
-            let encoded = async { work.await.map(|answer| answer.encode_to_vec()) };
-            let answer = signer.once(&call, &request, encoded).await?;
+            let answer = signer.once(&call, &request, |call| {
+                let work = work(Arc::clone(&signer), call);
+                async { work.await.map(|answer| answer.encode_to_vec()) }
+            });
+            let answer = answer.await?;
             T::decode(answer.as_slice())
                 .map_err(|_| internal("the answer that was kept can't be read"))
         })

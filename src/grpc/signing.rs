@@ -30,7 +30,7 @@ impl SigningService for Services {
     async fn sign(&self, request: Request<v1::SignRequest>) -> Answer<v1::SignResponse> {
         let call = self.call(&request, "SigningService.Sign")?;
         let mut asked = request.into_inner();
-        let once = identified("Sign", &asked.request_id, &asked)?;
+        let mut once = identified("Sign", &asked.request_id, &asked)?;
         // What tells requests apart must not be refused as that of an item.
         asked.request_id.clear();
         let (wanted, checked) = sign_request(asked)?;
@@ -42,6 +42,9 @@ impl SigningService for Services {
                     wanted.algorithm
                 ),
             ));
+        }
+        if let Some(once) = &mut once {
+            once.signs = Some(wanted.content.clone());
         }
         self.once(call, once, async move |signer, call| {
             Ok(sign_response(signer.sign(&call, wanted).await?, checked))

@@ -105,6 +105,24 @@ impl From<Error> for Status {
                 [("key", key.to_string())],
             ),
             Error::KeyHeld(_) => retry(Code::Aborted, "KEY_HELD", text, Duration::from_millis(200)),
+            Error::ApprovalRequired {
+                act,
+                approval,
+                required,
+            } => status(
+                Code::FailedPrecondition,
+                reason,
+                text,
+                [
+                    ("act", act.to_string()),
+                    ("approval", approval),
+                    ("required_approvals", required.to_string()),
+                ],
+            ),
+            Error::ApprovalNotRequired(_) | Error::PolicyIsReloaded => {
+                status(Code::FailedPrecondition, reason, text, [])
+            }
+            Error::ProposalContent(_) => invalid(reason, text),
             Error::NoStore => status(Code::FailedPrecondition, "STORE_MISSING", text, []),
             Error::RequestIdReused(_) => invalid("REQUEST_ID_REUSED", text),
             Error::RequestInProgress(_) => retry(
@@ -113,6 +131,7 @@ impl From<Error> for Status {
                 text,
                 Duration::from_millis(200),
             ),
+            Error::AnswerUnreadable(_) => status(Code::Internal, reason, text, []),
             Error::Quota(exceeded) => {
                 let metadata = [
                     ("quota", exceeded.quota.to_string()),

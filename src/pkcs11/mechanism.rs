@@ -27,6 +27,7 @@ impl SignWith {
             Algorithm::Hmac(hash) => Self::Hmac(hash),
             Algorithm::RsaOaep
             | Algorithm::RsaOaep256
+            | Algorithm::RsaOaep256Mgf1Sha1
             | Algorithm::Rsa15
             | Algorithm::EcdhEs
             | Algorithm::EcdhEsA128Kw
@@ -90,6 +91,9 @@ impl DecryptWith {
         match self {
             Self::RsaOaepSha1 => Some(oaep_sha1()),
             Self::RsaOaepSha256 => capabilities.oaep_sha256.then(oaep_sha256),
+            Self::RsaOaepSha256Mgf1Sha1 => {
+                (capabilities.oaep_sha256_mgf1_sha1).then(oaep_sha256_mgf1_sha1)
+            }
             Self::RsaPkcs1 => Some(Mechanism::RsaPkcs),
         }
     }
@@ -103,6 +107,11 @@ pub(super) fn oaep_sha1() -> Mechanism<'static> {
 /// RSA-OAEP with SHA-256 and MGF1-SHA-256.
 pub(super) fn oaep_sha256() -> Mechanism<'static> {
     oaep(MechanismType::SHA256, PkcsMgfType::MGF1_SHA256)
+}
+
+/// RSA-OAEP with SHA-256 and MGF1-SHA-1.
+pub(super) fn oaep_sha256_mgf1_sha1() -> Mechanism<'static> {
+    oaep(MechanismType::SHA256, PkcsMgfType::MGF1_SHA1)
 }
 
 fn oaep(hash: MechanismType, mgf: PkcsMgfType) -> Mechanism<'static> {
@@ -208,7 +217,10 @@ impl Capabilities {
             Algorithm::Hmac(Hash::Sha512) => MechanismType::SHA512_HMAC,
             Algorithm::RsaOaep => MechanismType::RSA_PKCS_OAEP,
             Algorithm::RsaOaep256 if self.oaep_sha256 => MechanismType::RSA_PKCS_OAEP,
-            Algorithm::RsaOaep256 => MechanismType::RSA_X_509,
+            Algorithm::RsaOaep256Mgf1Sha1 if self.oaep_sha256_mgf1_sha1 => {
+                MechanismType::RSA_PKCS_OAEP
+            }
+            Algorithm::RsaOaep256 | Algorithm::RsaOaep256Mgf1Sha1 => MechanismType::RSA_X_509,
             Algorithm::EcdhEs | Algorithm::EcdhEsA128Kw | Algorithm::EcdhEsA256Kw => {
                 MechanismType::ECDH1_DERIVE
             }

@@ -25,10 +25,9 @@ use zeroize::Zeroizing;
 use super::{
     errors::{Fault, Treatment, Work},
     inventory::{self, Handle, Listing},
-    oaep,
     protocol::{
-        Binding, Capabilities, DecryptWith, Inventory, KeyReference, Reply, Request, SignItem,
-        SignWith, TokenFacts,
+        Binding, Capabilities, Inventory, KeyReference, Reply, Request, SignItem, SignWith,
+        TokenFacts,
     },
 };
 use crate::{
@@ -38,6 +37,7 @@ use crate::{
 
 mod checkpoint;
 mod create;
+mod decrypt;
 mod destroy;
 mod import;
 mod parts;
@@ -319,32 +319,6 @@ impl Lane {
                 "a signature that does not verify with the public key",
             ))
         }
-    }
-
-    fn decrypt(
-        &mut self,
-        key: &KeyReference,
-        with: DecryptWith,
-        ciphertext: &[u8],
-    ) -> Result<Vec<u8>, Fault> {
-        let mechanism = with.mechanism(&self.module.capabilities);
-        self.with_key(key, Work::Callers, |session, handle, _| match &mechanism {
-            Some(mechanism) => session.decrypt(mechanism, handle.object, ciphertext),
-            None => {
-                let block = Zeroizing::new(session.decrypt(
-                    &Mechanism::RsaX509,
-                    handle.object,
-                    ciphertext,
-                )?);
-                // Some tokens drop leading zeros of the raw result.
-                let mut whole =
-                    Zeroizing::new(vec![0; ciphertext.len().saturating_sub(block.len())]);
-                whole.extend_from_slice(&block);
-                Ok(oaep::decode_sha256(&whole)
-                    .map(|plain| plain.to_vec())
-                    .unwrap_or_default())
-            }
-        })
     }
 
     fn agree(&mut self, key: &KeyReference, point: &[u8]) -> Result<Vec<u8>, Fault> {

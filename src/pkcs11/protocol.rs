@@ -179,6 +179,8 @@ pub struct Capabilities {
     pub mechanisms: Vec<MechanismFacts>,
     /// Whether RSA-OAEP with SHA-256 is done in the token itself.
     pub oaep_sha256: bool,
+    /// Whether it is with SHA-256 and MGF1 with SHA-1.
+    pub oaep_sha256_mgf1_sha1: bool,
 }
 
 /// One mechanism.
@@ -288,6 +290,7 @@ pub(super) enum SignWith {
 pub(super) enum DecryptWith {
     RsaOaepSha1,
     RsaOaepSha256,
+    RsaOaepSha256Mgf1Sha1,
     RsaPkcs1,
 }
 

@@ -26,7 +26,7 @@ use std::{
 use cryptoki::{
     context::{CInitializeArgs, CInitializeFlags, Pkcs11},
     error::{Error, RvError},
-    mechanism::MechanismType,
+    mechanism::{Mechanism, MechanismType},
     object::{Attribute, KeyType as TokenKeyType, ObjectClass},
     session::{Session, UserType},
     slot::{Limit, Slot, TokenInfo},
@@ -40,7 +40,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     errors::{Fault, Treatment, Work},
-    mechanism::oaep_sha256,
+    mechanism::{oaep_sha256, oaep_sha256_mgf1_sha1},
     operation::{Lane, Module},
     pin::Mark,
     protocol::{
@@ -365,13 +365,15 @@ fn capabilities(pkcs11: &Pkcs11, slot: Slot, session: &Session) -> Result<Capabi
         .iter()
         .any(|facts| facts.number == *MechanismType::RSA_PKCS_OAEP);
     Ok(Capabilities {
-        oaep_sha256: lists_oaep && can_oaep_sha256(pkcs11, slot, session),
+        oaep_sha256: lists_oaep && can_begin(&oaep_sha256(), pkcs11, slot, session),
+        oaep_sha256_mgf1_sha1: lists_oaep
+            && can_begin(&oaep_sha256_mgf1_sha1(), pkcs11, slot, session),
         mechanisms,
     })
 }
 
 /// The mechanism list does not say with which hashes; so one encryption with a passing public key is begun.
-fn can_oaep_sha256(pkcs11: &Pkcs11, slot: Slot, _logged_in: &Session) -> bool {
+fn can_begin(oaep: &Mechanism<'_>, pkcs11: &Pkcs11, slot: Slot, _logged_in: &Session) -> bool {
     let mut modulus = vec![0xff; 256];
     modulus[255] = 0xfd;
     let template = [
@@ -387,7 +389,7 @@ fn can_oaep_sha256(pkcs11: &Pkcs11, slot: Slot, _logged_in: &Session) -> bool {
     let probe = || {
         let session = pkcs11.open_ro_session(slot)?;
         let key = session.create_object(&template)?;
-        session.encrypt_init(&oaep_sha256(), key)
+        session.encrypt_init(oaep, key)
     };
     probe().is_ok()
 }

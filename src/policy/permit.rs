@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     algorithm::Algorithm,
@@ -107,32 +107,33 @@ pub struct Creation {
     algorithms: Vec<Algorithm>,
 }
 
-/// What a permit is about that concerns no key: random bytes, or encrypting to a public key from
-/// outside.
+/// What a permit is about that concerns no key: random bytes, the audit log, or encrypting to a public key
+/// from outside.
 #[derive(Debug)]
 pub struct Keyless {
     algorithm: Option<Algorithm>,
 }
 
 /// What somebody asked for; permits and denials are recorded with the same fields.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Asked {
     /// What to do.
     pub operation: Operation,
     /// With which key; `None` if the operation concerns no key.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyName>,
     /// Which version of it; `None` if the operation concerns no key, or all versions.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     /// With which algorithms; several only for a key to be made.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub algorithms: Vec<Algorithm>,
     /// With which partner; `None` if the operation concerns no partner.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partner: Option<PartnerName>,
     /// By which scheme of the partner's; `None` if it is not known yet, or matters not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scheme: Option<SchemeName>,
 }
 
@@ -233,7 +234,7 @@ impl Permit<Creation> {
 }
 
 impl Permit<Keyless> {
-    /// How to encrypt; `None` for random bytes.
+    /// How to encrypt; `None` for all else.
     pub const fn algorithm(&self) -> Option<Algorithm> {
         self.subject.algorithm
     }

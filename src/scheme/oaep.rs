@@ -33,21 +33,27 @@ pub enum OaepHash {
 }
 
 impl OaepHashes {
-    /// Takes `hash` and `mgf1_hash`; the first must be the one of the key's algorithm.
+    /// Takes `hash` and `mgf1_hash`, which must be those of the key's algorithm.
     pub(super) fn parse(
         entries: &mut Fields<'_>,
         algorithm: Algorithm,
     ) -> Result<Self, SchemeError> {
         let item = entries.take("hash")?;
         let hash = OaepHash::parse(&item)?;
-        let mgf1_hash = OaepHash::parse(&entries.take("mgf1_hash")?)?;
-        let expected = match hash {
-            OaepHash::Sha1 => Algorithm::RsaOaep,
-            OaepHash::Sha256 => Algorithm::RsaOaep256,
+        let mgf1_item = entries.take("mgf1_hash")?;
+        let mgf1_hash = OaepHash::parse(&mgf1_item)?;
+        let expected = match (hash, mgf1_hash) {
+            (OaepHash::Sha1, OaepHash::Sha1) => Algorithm::RsaOaep,
+            (OaepHash::Sha256, OaepHash::Sha256) => Algorithm::RsaOaep256,
+            (OaepHash::Sha256, OaepHash::Sha1) => Algorithm::RsaOaep256Mgf1Sha1,
+            (OaepHash::Sha1, OaepHash::Sha256) => {
+                let message = "expected sha1, since hash is; no library has sha256 under it";
+                return Err(mgf1_item.refuse("WRONG_VALUE", message));
+            }
         };
         if algorithm != expected {
             let message = format!(
-                "with {hash} the key's algorithm must be {expected}, and it is {algorithm}"
+                "with {hash}, and {mgf1_hash} for MGF1, the key's algorithm must be {expected}, and it is {algorithm}"
             );
             return Err(item.refuse("WRONG_KEY", message));
         }

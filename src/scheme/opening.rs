@@ -88,6 +88,10 @@ impl Open {
         let content = ["jwe", "aes_gcm", "rsa_oaep"].map(|name| entries.maybe(name));
         let direct = algorithm == Algorithm::Dir;
         let content = match content {
+            [Some(jwe), None, None] if algorithm.is_for_values() => {
+                let message = format!("no JWE has {algorithm}: it is for single values");
+                return Err(jwe.refuse("WRONG_KEY", message));
+            }
             [Some(jwe), None, None] => Content::Jwe(expression(&jwe)?),
             [None, Some(item), None] if direct => {
                 let mut entries = item.fields()?;

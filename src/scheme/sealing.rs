@@ -103,6 +103,10 @@ impl Encrypt {
         let mut entries = item.fields()?;
         let key = entries.take("key")?;
         let role = declared.role(&key, KeyUse::Encrypt)?;
+        if role.algorithm.is_for_values() {
+            let message = format!("no JWE has {}: it is for single values", role.algorithm);
+            return Err(key.refuse("WRONG_KEY", message));
+        }
         let enc = entries.take("enc")?;
         let content_encryption: ContentEncryption = enc
             .text()?

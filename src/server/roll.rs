@@ -41,7 +41,11 @@ impl Roll {
     /// # Errors
     ///
     /// [`OpenError`].
-    pub(super) fn open(config: audit::Config, policy: [u8; 32]) -> Result<Option<Self>, OpenError> {
+    pub(super) fn open(
+        config: audit::Config,
+        policy: [u8; 32],
+        file: Digest,
+    ) -> Result<Option<Self>, OpenError> {
         if !config.enabled {
             tracing::warn!(
                 "audit.enabled is false: nothing is recorded, and nobody will know what was signed for whom"
@@ -66,6 +70,7 @@ impl Roll {
             segment_bytes: config.segment_bytes,
             vkeys: known.iter().cloned().collect(),
             policy: Some(Digest::from_bytes(policy)),
+            config: Some(file),
             clock: SystemTime::now,
         })?;
         tracing::info!(%origin, directory = %config.directory.display(), records = audit.durable(), "audit log open");

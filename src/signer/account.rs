@@ -18,15 +18,15 @@ use std::{
 use crate::{
     algorithm::{Algorithm, Hash},
     audit::{
-        Audit, AuditError, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct, KeyChange,
-        Name, Ticket, Word,
+        Audit, AuditError, Caller, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct,
+        KeyChange, Name, Ticket, Word,
     },
     identity::Identity,
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
     policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
     signer::{
-        Call, Error, KeyView, Waits,
+        Call, Error, KeyView, Permitted, Waits,
         admission::{Admission, Slip},
     },
 };
@@ -45,6 +45,8 @@ pub(super) struct Account {
     roll: Arc<Roll>,
     identity: Arc<Identity>,
     call: Word,
+    /// Where what was permitted is noted, to be asked again when the answer is given again.
+    permitted: Option<Permitted>,
     state: Mutex<State>,
 }
 
@@ -109,6 +111,7 @@ impl Roll {
             roll: Arc::clone(self),
             identity: Arc::clone(&call.identity),
             call: call.name.clone(),
+            permitted: call.permitted.clone(),
             state: Mutex::default(),
         }
     }
@@ -224,6 +227,19 @@ impl Account {
             let slip = slip.await?;
             self.state().slips.push(slip);
         }
+        self.remember(permit, input, public)
+    }
+
+    /// The same where nothing is done, and an answer given again: it uses up no quota.
+    pub(super) fn remember<S: Subject>(
+        &self,
+        permit: &Granted<S>,
+        input: Option<InputDigest>,
+        public: Option<&PublicKey>,
+    ) -> Result<(), Error> {
+        if let Some(permitted) = &self.permitted {
+            permitted.note(permit.asked());
+        }
         let Some(audit) = &self.roll.audit else {
             return Ok(());
         };
@@ -261,6 +277,13 @@ impl Account {
     pub(super) fn began_with(&self, ending: Ending) {
         if let Some(act) = self.state().acts.first_mut() {
             act.ending = Some(ending);
+        }
+    }
+
+    /// The same of all intents.
+    pub(super) fn all_end(&self, ending: &Ending) {
+        for act in &mut self.state().acts {
+            act.ending = Some(ending.clone());
         }
     }
 
@@ -347,6 +370,14 @@ impl Account {
         }
         self.roll.waits.count(begun.elapsed());
         result
+    }
+
+    /// Something else happened that the log tells.
+    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.record(event(self.identity.as_ref().into()));
+            self.state().waits.push(Box::pin(wait));
+        }
     }
 
     fn denied(&self, denial: Denial) {

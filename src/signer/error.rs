@@ -11,7 +11,7 @@ use crate::{
     key::{InvalidUsage, KeyName, KeyVersion},
     partner::{ChoiceError, PartnerName},
     pkcs11::TokenError,
-    policy::{Denied, Operation, QuotaExceeded},
+    policy::{DangerousAct, Denied, Operation, QuotaExceeded},
     scheme::SchemeName,
     signer::{NotReady, PlatformError},
     store::{StoreError, VersionState},
@@ -84,6 +84,29 @@ pub enum Error {
     /// Somebody makes or destroys a version of the key just now.
     #[error("another call is making or destroying a version of the key {0}; try again in a moment")]
     KeyHeld(KeyName),
+    /// The policy asks for approval of it.
+    #[error(
+        "{act} is under the approval {approval:?}: propose it with ApprovalService.CreateProposal, have {required} other(s) approve it, then execute it"
+    )]
+    ApprovalRequired {
+        /// What was to be done.
+        act: DangerousAct,
+        /// The name of the approval.
+        approval: String,
+        /// How many must approve.
+        required: u32,
+    },
+    /// Something is proposed that needs nobody's approval.
+    #[error("the policy asks for no approval of {0} here; do it without a proposal")]
+    ApprovalNotRequired(DangerousAct),
+    /// What is to be executed is not what was approved.
+    #[error("{0}")]
+    ProposalContent(&'static str),
+    /// A change of policy is executed by somebody.
+    #[error(
+        "a change of policy is executed by the daemon itself: put exactly the approved file in the place of the policy"
+    )]
+    PolicyIsReloaded,
     /// The daemon has no store.
     #[error("this daemon has no store, which this needs")]
     NoStore,
@@ -95,6 +118,11 @@ pub enum Error {
     /// Another attempt at the same request is under way.
     #[error("the request {0:?} is being done just now; ask again for its answer")]
     RequestInProgress(String),
+    /// What was kept of a request does not say what was permitted for its answer.
+    #[error(
+        "the request {0:?} was answered, but what was kept of it does not say what was permitted, so it is not answered again"
+    )]
+    AnswerUnreadable(String),
     /// A quota of the policy is used up.
     #[error("{0}")]
     Quota(Box<QuotaExceeded>),
@@ -264,9 +292,14 @@ impl Error {
             Self::NameRetired(_) => "KEY_NAME_RETIRED",
             Self::NotRotatable(_) => "KEY_NOT_ROTATABLE",
             Self::KeyHeld(_) => "KEY_HELD",
+            Self::ApprovalRequired { .. } => "APPROVAL_REQUIRED",
+            Self::ApprovalNotRequired(_) => "APPROVAL_NOT_REQUIRED",
+            Self::ProposalContent(_) => "PROPOSAL_CONTENT_CHANGED",
+            Self::PolicyIsReloaded => "PROPOSAL_OF_POLICY",
             Self::NoStore => "STORE_MISSING",
             Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
             Self::RequestInProgress(_) => "REQUEST_IN_PROGRESS",
+            Self::AnswerUnreadable(_) => "REQUEST_ANSWER_UNREADABLE",
             Self::Quota(_) => "QUOTA_EXCEEDED",
             Self::NotCounted { .. } => "QUOTA_NOT_COUNTED",
             Self::UsesExhausted { .. } => "KEY_USES_EXHAUSTED",

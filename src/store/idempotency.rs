@@ -45,8 +45,8 @@ pub struct Request<'a> {
 pub enum Begun {
     /// Do it, then complete the claim, then answer.
     New(Claim),
-    /// Answer this.
-    Answered(Vec<u8>),
+    /// Answer this, if it still may be answered.
+    Answered(Answer),
     /// Refuse it: the same id came with other content.
     OtherContent,
     /// Somebody does it just now; ask again later.
@@ -56,6 +56,15 @@ pub enum Begun {
         /// Since when.
         since: Timestamp,
     },
+}
+
+/// An answer that was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What was answered.
+    pub bytes: Vec<u8>,
+    /// What was permitted for it, in the words of whoever kept it; `None` if nobody said.
+    pub permitted: Option<String>,
 }
 
 /// The right to answer one request. Dropped, it lets the next attempt begin at once.
@@ -88,7 +97,11 @@ pub(super) struct Complete {
 }
 
 enum End {
-    Answer { bytes: Vec<u8>, expires: Timestamp },
+    Answer {
+        bytes: Vec<u8>,
+        permitted: String,
+        expires: Timestamp,
+    },
     NothingDone,
     GivenUp,
 }
@@ -96,7 +109,7 @@ enum End {
 /// What is found of a request.
 pub(super) enum Found {
     New { attempt: u32 },
-    Answered(Vec<u8>),
+    Answered(Answer),
     OtherContent,
     InProgress { by: String, since: Timestamp },
 }
@@ -141,7 +154,7 @@ impl Idempotency<'_> {
                 claim.attempt = attempt;
                 return Ok(Begun::New(claim));
             }
-            Found::Answered(bytes) => Begun::Answered(bytes),
+            Found::Answered(answer) => Begun::Answered(answer),
             Found::OtherContent => Begun::OtherContent,
             Found::InProgress { by, since } => Begun::InProgress { by, since },
         };
@@ -180,13 +193,19 @@ impl Claim {
         self.attempt
     }
 
-    /// Keeps the answer. It may be given to the caller when this returns `Ok`, and only then.
+    /// Keeps the answer, and what was permitted for it. It may be given to the caller when this returns `Ok`, and only
+    /// then.
     ///
     /// # Errors
     ///
     /// [`StoreError::ClaimLost`] if another attempt has taken over: begin again, and answer what comes. With any other
     /// [`StoreError`] whether the answer is kept is not known: give none; the caller's next attempt gets the one that is kept, or begins anew.
-    pub async fn complete(mut self, answer: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    pub async fn complete(
+        mut self,
+        answer: &[u8],
+        permitted: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         if answer.len() > MOST_ANSWER {
             return Err(StoreError::AnswerTooLarge {
                 bytes: answer.len(),
@@ -195,6 +214,7 @@ impl Claim {
         }
         let end = End::Answer {
             bytes: answer.to_vec(),
+            permitted: permitted.to_owned(),
             expires: now.after(self.retention),
         };
         self.end(end).await?;
@@ -321,8 +341,11 @@ pub(super) async fn begin(
         let row = row.ok_or(sqlx::Error::RowNotFound)?;
         Ok(if row.content_hash != question.content_hash {
             Found::OtherContent
-        } else if let Some(answer) = &row.answer {
-            Found::Answered(answer.clone())
+        } else if let Some(bytes) = &row.answer {
+            Found::Answered(Answer {
+                bytes: bytes.clone(),
+                permitted: row.permitted.clone(),
+            })
         } else {
             Found::InProgress {
                 by: row.holder.clone(),
@@ -338,6 +361,7 @@ pub(super) async fn begin(
 struct Known {
     content_hash: Vec<u8>,
     answer: Option<Vec<u8>>,
+    permitted: Option<String>,
     holder: String,
     started: Timestamp,
 }
@@ -351,7 +375,7 @@ async fn claim(
         "INSERT INTO request (id_hash, content_hash, claim, holder, started, lease, expires, attempt) VALUES {} \
          ON CONFLICT (id_hash) DO UPDATE \
          SET content_hash = excluded.content_hash, claim = excluded.claim, holder = excluded.holder, \
-             started = excluded.started, lease = excluded.lease, expires = excluded.expires, answer = NULL, \
+             started = excluded.started, lease = excluded.lease, expires = excluded.expires, answer = NULL, permitted = NULL, \
              attempt = CASE WHEN request.expires <= excluded.started THEN 1 ELSE request.attempt + 1 END \
          WHERE request.expires <= excluded.started \
             OR (request.answer IS NULL AND request.lease <= excluded.started \
@@ -393,7 +417,7 @@ async fn find(
     let mut found = HashMap::with_capacity(ids.len());
     for piece in pieces(&ids) {
         let sql = format!(
-            "SELECT id_hash, content_hash, answer, holder, started FROM request WHERE id_hash IN {}",
+            "SELECT id_hash, content_hash, answer, holder, started, permitted FROM request WHERE id_hash IN {}",
             places(1, 1, piece.len())
         );
         let values: Vec<Value> = piece.iter().map(|id| (*id).into()).collect();
@@ -403,6 +427,7 @@ async fn find(
                 answer: row.bytes_if_any(2)?,
                 holder: row.text(3)?,
                 started: Timestamp(row.integer(4)?),
+                permitted: row.text_if_any(5)?,
             };
             found.insert(row.bytes(0)?, known);
         }
@@ -425,8 +450,12 @@ pub(super) async fn complete(
     let mut answers = Vec::new();
     for (place, question) in questions.iter().enumerate() {
         let sql = match &question.end {
-            End::Answer { bytes, expires } => {
-                answers.push((place, bytes, expires));
+            End::Answer {
+                bytes,
+                permitted,
+                expires,
+            } => {
+                answers.push((place, bytes, permitted, expires));
                 continue;
             }
             End::NothingDone => {
@@ -441,23 +470,27 @@ pub(super) async fn complete(
     }
     for piece in pieces(&answers) {
         let sql = format!(
-            "UPDATE request SET answer = new.column3, expires = new.column4 \
+            "UPDATE request SET answer = new.column3, permitted = new.column4, expires = new.column5 \
              FROM (VALUES {}) AS new \
              WHERE request.id_hash = new.column1 AND request.claim = new.column2 AND request.answer IS NULL \
              RETURNING request.claim",
-            places(1, piece.len(), 4)
+            places(1, piece.len(), 5)
         );
-        let mut values = Vec::with_capacity(piece.len() * 4);
-        for (place, bytes, expires) in piece {
+        let mut values = Vec::with_capacity(piece.len() * 5);
+        for (place, bytes, permitted, expires) in piece {
             values.extend(of(questions[*place]));
-            values.extend([bytes[..].into(), expires.0.into()]);
+            values.extend([
+                bytes[..].into(),
+                permitted.as_str().into(),
+                expires.0.into(),
+            ]);
         }
         let mut kept: Vec<Vec<u8>> = Vec::with_capacity(piece.len());
         for row in transaction.query(&sql, &values).await? {
             kept.push(row.bytes(0)?);
         }
         kept.sort();
-        for (place, _, _) in piece {
+        for (place, _, _, _) in piece {
             let claim = &questions[*place].claim.as_bytes()[..];
             current[*place] = kept.binary_search_by(|one| (**one).cmp(claim)).is_ok();
         }

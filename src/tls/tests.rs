@@ -413,18 +413,18 @@ async fn a_revocation_list_is_obeyed() {
 #[tokio::test]
 async fn a_silent_peer_holds_up_nobody_and_is_dropped_in_the_end() {
     let house = House::new();
-    let endpoint = Endpoint::load(house.config("handshake_timeout_seconds = 1")).unwrap();
+    let endpoint = Endpoint::load(house.config("handshake_timeout_seconds = 4")).unwrap();
     let (listener, address) = listen().await;
     let mut incoming = endpoint.accept(listener, CancellationToken::new());
     let mut silent = Vec::new();
     for _ in 0..50 {
         silent.push(TcpStream::connect(address).await.unwrap());
     }
-    let started = std::time::Instant::now();
     let _client = connect(address, house.good_client()).await.unwrap();
     let Ok(connection) = incoming.next().await.unwrap();
     assert_eq!(connection.peer().identity.name().as_str(), GOOD);
-    assert!(started.elapsed() < Duration::from_millis(900));
+    // It did not wait for any of them.
+    assert_eq!(endpoint.counters().handshake_failures(), 0);
     for mut peer in silent {
         // Closed, or reset; either way there is an end.
         assert!(!matches!(peer.read(&mut [0]).await, Ok(1..)));
@@ -573,7 +573,7 @@ async fn requests_know_their_peer_until_it_is_revoked() {
 #[tokio::test]
 async fn peers_beyond_the_handshakes_at_a_time_wait_for_their_turn() {
     let house = House::new();
-    let config = house.config("max_handshakes = 1\nhandshake_timeout_seconds = 1");
+    let config = house.config("max_handshakes = 1\nhandshake_timeout_seconds = 3");
     let endpoint = Endpoint::load(config).unwrap();
     let (listener, address) = listen().await;
     let mut incoming = endpoint.accept(listener, CancellationToken::new());

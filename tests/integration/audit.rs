@@ -36,6 +36,7 @@ impl Log {
             segment_bytes: 20_000,
             vkeys: vec![],
             policy: None,
+            config: None,
             clock: SystemTime::now,
         })
         .unwrap();

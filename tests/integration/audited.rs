@@ -5,7 +5,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::Mutex,
     time::{Duration, Instant},
 };
 
@@ -17,7 +16,6 @@ use chancery::{
         Serialization, SignJwsRequest, VerifyJwsRequest, encrypt_jwe_request::Recipient,
     },
 };
-use futures_util::future::join_all;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -28,17 +26,17 @@ use crate::{
 };
 
 /// A checkpoint is made at least that often.
-const SOON: &str = "[audit]\ncheckpoint_seconds = 1\n";
+pub const SOON: &str = "[audit]\ncheckpoint_seconds = 1\n";
 
 /// What the daemon works on, and nobody may find in the log.
 const PAYLOAD: &[u8] = b"ORCHID-PAYLOAD-7731";
 
-fn log_of(daemon: &Daemon) -> PathBuf {
+pub fn log_of(daemon: &Daemon) -> PathBuf {
     daemon.directory().join("state/audit")
 }
 
 /// The records, whole lines only: the daemon may be at the next one.
-fn records(log: &Path) -> Vec<Value> {
+pub fn records(log: &Path) -> Vec<Value> {
     let mut segments: Vec<_> = fs::read_dir(log.join("log"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -55,14 +53,14 @@ fn records(log: &Path) -> Vec<Value> {
 }
 
 /// All events of a kind.
-fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub fn events<'a>(records: &'a [Value], kind: &str) -> Vec<&'a Value> {
     let events = records
         .iter()
         .filter_map(|record| record["event"].get(kind));
     events.collect()
 }
 
-fn verify(log: &Path) -> (bool, String) {
+pub fn verify(log: &Path) -> (bool, String) {
     let vkey = fs::read_to_string(log.join("vkey")).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_chancery"))
         .args(["audit", "verify"])
@@ -75,11 +73,11 @@ fn verify(log: &Path) -> (bool, String) {
     (output.status.success(), said)
 }
 
-fn hash(bytes: &[u8]) -> String {
+pub fn hash(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-async fn gives(client: &Client, key: &str, algorithm: A) -> Vec<u8> {
+pub async fn gives(client: &Client, key: &str, algorithm: A) -> Vec<u8> {
     let mut signing = client.signing();
     let signed = signing.sign(message(key, algorithm, PAYLOAD));
     signed.await.unwrap().into_inner().signature.to_vec()
@@ -342,7 +340,7 @@ async fn without_the_log_nothing_is_signed() {
         assert_eq!(daemon.admin_get("/readyz").0, 200);
         damage(&log_of(&daemon).join("log/00000000000000000000.jsonl"));
         // It is looked at a few times a second, whether anything is written or not.
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         let (code, text) = loop {
             let (code, text) = daemon.admin_get("/readyz");
             if code != 200 || Instant::now() > deadline {
@@ -365,54 +363,4 @@ async fn without_the_log_nothing_is_signed() {
         assert_eq!(Refusal::expect(denied).reason, "AUDIT_UNAVAILABLE");
         daemon.wait_for_log("the audit log is not written");
     }
-}
-
-/// Whatever was answered is in the log, and was before it was answered.
-#[tokio::test]
-async fn what_was_answered_before_a_kill_is_in_the_log() {
-    let mut daemon = Setup::new(Token::new("killed")).tables(SOON).start();
-    create(&daemon.client("test"), "rsa", T::Rsa2048, &[A::Rs256]).await;
-    let answered = Mutex::new(BTreeSet::new());
-    for round in 0..20 {
-        let clients: Vec<_> = (0..4).map(|_| daemon.client("test")).collect();
-        let load = clients.iter().enumerate().map(|(at, client)| {
-            let answered = &answered;
-            async move {
-                for number in 0.. {
-                    let text = format!("{round} {at} {number}");
-                    let request = message("rsa", A::Rs256, text.as_bytes());
-                    let Ok(signed) = client.signing().sign(request).await else {
-                        return;
-                    };
-                    let signature = hash(&signed.into_inner().signature);
-                    answered.lock().unwrap().insert(signature);
-                }
-            }
-        });
-        let killed = async {
-            let before = answered.lock().unwrap().len();
-            // At another moment in each round.
-            while answered.lock().unwrap().len() < before + 3 + 2 * round {
-                tokio::time::sleep(Duration::from_micros(300)).await;
-            }
-            daemon.signal(rustix::process::Signal::KILL);
-        };
-        tokio::join!(join_all(load), killed);
-        daemon.kill();
-        let records = records(&log_of(&daemon));
-        let recorded: BTreeSet<_> = events(&records, "outcome")
-            .into_iter()
-            .filter_map(|outcome| outcome["signature"].as_str().map(str::to_owned))
-            .collect();
-        let answered = answered.lock().unwrap();
-        let missing: Vec<_> = answered.difference(&recorded).collect();
-        assert!(missing.is_empty(), "round {round}: {missing:?}");
-        drop(answered);
-        daemon.start_again();
-    }
-    gives(&daemon.client("test"), "rsa", A::Rs256).await;
-    daemon.terminate().await;
-    let (good, said) = verify(&log_of(&daemon));
-    assert!(good, "{said}");
-    assert!(answered.lock().unwrap().len() > 20);
 }

@@ -17,7 +17,7 @@ use chancery::{
 use tempfile::TempDir;
 
 /// Every algorithm.
-pub const ALGORITHMS: [Algorithm; 23] = [
+pub const ALGORITHMS: [Algorithm; 24] = [
     Algorithm::Rs256,
     Algorithm::Rs384,
     Algorithm::Rs512,
@@ -33,6 +33,7 @@ pub const ALGORITHMS: [Algorithm; 23] = [
     Algorithm::Hs512,
     Algorithm::RsaOaep,
     Algorithm::RsaOaep256,
+    Algorithm::RsaOaep256Mgf1Sha1,
     Algorithm::Rsa15,
     Algorithm::EcdhEs,
     Algorithm::EcdhEsA128kw,
@@ -73,6 +74,7 @@ pub fn new_key(id: &str, key_type: KeyType, algorithms: &[Algorithm]) -> CreateK
         (KeyPurpose::Sign | KeyPurpose::Mac | KeyPurpose::ProveOrigin, _) => &[],
         (KeyPurpose::Decrypt, KeyType::Aes128) => &[ContentEncryption::A128gcm],
         (KeyPurpose::Decrypt, KeyType::Aes256) => &[ContentEncryption::A256gcm],
+        _ if algorithms.contains(&Algorithm::RsaOaep256Mgf1Sha1) => &[],
         _ => &ENCRYPTIONS,
     };
     CreateKeyRequest {
@@ -83,6 +85,7 @@ pub fn new_key(id: &str, key_type: KeyType, algorithms: &[Algorithm]) -> CreateK
         algorithms: algorithms.iter().map(|one| (*one).into()).collect(),
         content_encryptions: encryptions.iter().map(|one| (*one).into()).collect(),
         compression_allowed: false,
+        critical: false,
         request_id: String::new(),
         maximum_uses: 0,
     }

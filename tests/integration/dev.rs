@@ -324,7 +324,7 @@ impl Daemon {
         self.output.read_to_string(&mut rest).unwrap();
         let mut error = self.child.0.stderr.take().unwrap();
         error.read_to_string(&mut log).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.child.0.try_wait().unwrap().is_none() {
             assert!(Instant::now() < deadline, "it does not stop");
         }

@@ -100,6 +100,7 @@ impl Bench {
                 Vec::new()
             },
             compression_allowed: false,
+            critical: false,
             request_id: String::new(),
             maximum_uses: 0,
         };
@@ -335,4 +336,4 @@ fn holdings(pid: Pid) -> (usize, usize) {
 
 const MESSAGE: &[u8] = b"pay 100 to the bearer";
 /// The machine may be busy; what takes this long never comes.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -158,6 +158,7 @@ fn name(algorithm: A) -> &'static str {
         A::Dir => "dir",
         A::RsaOaep => "RSA-OAEP",
         A::RsaOaep256 => "RSA-OAEP-256",
+        A::RsaOaep256Mgf1Sha1 => "RSA-OAEP-256-MGF1-SHA1",
         A::EcdhEs => "ECDH-ES",
         A::EcdhEsA128kw => "ECDH-ES+A128KW",
         A::EcdhEsA256kw => "ECDH-ES+A256KW",

@@ -179,6 +179,7 @@ async fn what_makes_no_key_is_refused_before_the_token_is_asked() {
                 A::Ps512,
                 A::RsaOaep,
                 A::RsaOaep256,
+                A::RsaOaep256Mgf1Sha1,
                 A::Rsa15,
                 A::Rsa15Private,
             ][..],

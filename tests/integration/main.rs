@@ -7,6 +7,7 @@
 )]
 
 mod admin;
+mod approval;
 mod audit;
 mod audited;
 mod calls;
@@ -23,6 +24,7 @@ mod import;
 mod jose;
 mod key_life;
 mod keys;
+mod killed;
 mod layering;
 mod lifecycle;
 mod mtls;
@@ -33,8 +35,10 @@ mod platform;
 mod policy;
 mod policy_conditions;
 mod quotas;
+mod repeated;
 mod requests;
 mod schemes;
 mod sign;
 mod softhsm;
 mod store;
+mod store_lost;

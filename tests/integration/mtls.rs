@@ -210,7 +210,7 @@ async fn a_revoked_certificate_is_cut_at_once() {
     daemon.signal(Signal::HUP);
 
     let end = async { while idle.next().await.is_some() {} };
-    tokio::time::timeout(Duration::from_secs(5), end)
+    tokio::time::timeout(Duration::from_secs(60), end)
         .await
         .expect("the idle connection is cut");
     let failure = bad.sign(sign_es256("payouts")).await.unwrap_err();
@@ -279,8 +279,9 @@ async fn silent_peers_keep_nobody_out() {
             .sign(sign_es256("payouts"))
             .await
             .unwrap();
+        // One after the other they would keep the door for half an hour.
         assert!(
-            started.elapsed() < Duration::from_secs(2),
+            started.elapsed() < Duration::from_secs(60),
             "{:?}",
             started.elapsed()
         );
@@ -289,7 +290,7 @@ async fn silent_peers_keep_nobody_out() {
     for mut stream in silent {
         use std::io::Read;
         stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
+            .set_read_timeout(Some(Duration::from_secs(60)))
             .unwrap();
         assert_eq!(stream.read(&mut [0; 8]).unwrap(), 0);
     }
@@ -342,7 +343,7 @@ async fn assault(name: &str, streams: u32, attack: impl Fn(u32) -> Vec<u8>) {
     let bytes = (0..streams)
         .flat_map(|number| attack(2 * number + 1))
         .collect();
-    let (frames, closed) = raw.assault(bytes, Duration::from_secs(3)).await;
+    let (frames, closed) = raw.assault(bytes, Duration::from_secs(8)).await;
 
     let count = |kind| frames.iter().filter(|frame| frame.kind == kind).count();
     let (goaway, resets) = (count(http2::GOAWAY), count(http2::RST_STREAM));

@@ -1,8 +1,16 @@
 //! Platforms' messages through the shipped daemon: signed, verified, explained, remembered and refused.
 
+mod access_tokens;
+mod bad_messages;
 mod command;
+mod decryption;
+mod fields;
+mod live_keys;
 mod origin;
 mod plain;
+mod refusals;
+mod replay;
+mod shared;
+mod values;
 mod vectors;
-mod verdicts;
 mod world;

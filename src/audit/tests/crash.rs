@@ -152,7 +152,11 @@ fn all_there(directory: &Path, said: &[Said]) {
 fn kill_9_at_random_instants_loses_nothing_that_was_acknowledged() {
     let directory = TempDir::new().unwrap();
     let mut heard = Vec::new();
-    for round in 0..40 {
+    let rounds = match env::var_os("CHANCERY_TEST_FULL") {
+        Some(_) => 1000,
+        None => 40,
+    };
+    for round in 0..rounds {
         let mut child = writer(directory.path(), &[]).spawn().unwrap();
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         // From its start on, at instants that differ from round to round.

@@ -11,9 +11,11 @@ use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use chancery::audit::{
-    Filter, NotGood, Proof, ReadError, Reader, Report, SignedCheckpoint, Timestamp, Verification,
-    Vkey, Wrong, tree,
+    EventKind, Filter, NotGood, Proof, ReadError, Reader, Report, ResultKind, SignedCheckpoint,
+    Timestamp, Verification, Vkey, Wrong, tree,
 };
+
+use chancery::policy::Operation;
 
 use crate::{Session, trouble::Trouble};
 
@@ -154,10 +156,16 @@ struct Which {
     key: Option<String>,
     /// Only of this kind: intent, outcome, denied, started, ...
     #[arg(long, value_name = "KIND")]
-    kind: Option<String>,
+    kind: Option<EventKind>,
     /// Only for this partner
     #[arg(long, value_name = "PARTNER")]
     partner: Option<String>,
+    /// Only about this operation, in the policy's words: sign, get, read_audit, ...
+    #[arg(long, value_name = "OPERATION")]
+    operation: Option<Operation>,
+    /// Only what ended so: succeeded, valid, invalid, failed, repeated, abandoned, denied
+    #[arg(long, value_name = "RESULT")]
+    result: Option<ResultKind>,
     /// Not before, such as 2026-11-22T14:00:00.000000Z
     #[arg(long, value_name = "TIME")]
     since: Option<Timestamp>,
@@ -362,6 +370,8 @@ impl From<Which> for Filter {
             key: which.key,
             kind: which.kind,
             partner: which.partner,
+            operation: which.operation,
+            result: which.result,
             since: which.since,
             until: which.until,
         }

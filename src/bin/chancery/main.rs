@@ -19,6 +19,7 @@ use crate::{
 
 mod arguments;
 mod audit;
+mod create;
 mod csr;
 mod health;
 mod http_message;
@@ -32,6 +33,7 @@ mod output;
 mod partners;
 mod platform;
 mod policy;
+mod proposals;
 mod random;
 mod schemes;
 mod secret;
@@ -120,9 +122,15 @@ enum Command {
     /// Verify what platforms call us with
     #[command(subcommand)]
     Callback(platform::CallbackCommand),
+    /// Answer platforms that ask us for access tokens
+    #[command(subcommand)]
+    AccessTokens(platform::AccessTokensCommand),
     /// Encrypt single values to platforms, decrypt theirs
     #[command(subcommand)]
     Fields(platform::FieldsCommand),
+    /// Approve what others propose, see what became of proposals of yours, execute them
+    #[command(subcommand)]
+    Proposals(proposals::Proposals),
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -189,7 +197,9 @@ impl Session<'_> {
             Command::Request(request) => request.run(self).await,
             Command::Response(response) => response.run(self).await,
             Command::Callback(callback) => callback.run(self).await,
+            Command::AccessTokens(tokens) => tokens.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
+            Command::Proposals(proposals) => proposals.run(self).await,
             Command::Policy(policy) => policy.run(self).await,
             Command::Schemes(schemes) => schemes.run(self).await,
             Command::Partners(partners) => partners.run(self).await,

@@ -1,4 +1,4 @@
-//! `chancery request`, `response`, `callback` and `fields`: messages of platforms, signed and verified by their schemes.
+//! `chancery request`, `response`, `callback`, `access-tokens` and `fields`: messages of platforms, signed and verified by their schemes.
 
 use std::{collections::HashMap, path::PathBuf};
 
@@ -13,6 +13,7 @@ use crate::{
     trouble::Trouble,
 };
 
+mod access_tokens;
 mod explain;
 mod fields;
 mod sign;
@@ -33,6 +34,11 @@ pub(crate) enum ResponseCommand {
 #[derive(Subcommand)]
 pub(crate) enum CallbackCommand {
     Verify(verify::Callback),
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccessTokensCommand {
+    Issue(access_tokens::Issue),
 }
 
 #[derive(Subcommand)]
@@ -100,6 +106,14 @@ impl CallbackCommand {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         match self {
             Self::Verify(verify) => verify.run(session).await,
+        }
+    }
+}
+
+impl AccessTokensCommand {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        match self {
+            Self::Issue(issue) => issue.run(session).await,
         }
     }
 }

@@ -135,6 +135,7 @@ fn encrypter(recipient: &PublicRecipient, algorithm: Algorithm) -> Result<Encryp
         | Algorithm::A128Kw
         | Algorithm::A256Kw
         | Algorithm::Dir
+        | Algorithm::RsaOaep256Mgf1Sha1
         | Algorithm::Rsa15Private => {
             return Err(EncryptError::KeyType {
                 algorithm,

@@ -190,6 +190,7 @@ impl Jwe {
             | Algorithm::Ecdsa(_)
             | Algorithm::EdDsa
             | Algorithm::Hmac(_)
+            | Algorithm::RsaOaep256Mgf1Sha1
             | Algorithm::Rsa15Private => return Err(Cause::Algorithm),
         };
         Ok(Opening {

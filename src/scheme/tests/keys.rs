@@ -101,13 +101,29 @@ fn both_hashes_of_oaep_count() {
         let sealed = scheme.sealed_value(&input(text)).ok().unwrap().unwrap();
         key.open(&scheme.declared.keys["ours"], &sealed)
     };
-    let file = read("oneaccess-session-token");
-    assert!(open(&parsed(&file)).is_err());
-    let mixed = file.replace("mgf1_hash = \"sha256\"", "mgf1_hash = \"sha1\"");
+    assert!(open(&shipped("oneaccess-session-token")).is_err());
+    let mixed = shipped("oneaccess-session-token-java");
     assert_eq!(
-        open(&parsed(&mixed)).unwrap(),
+        open(&mixed).unwrap(),
         b"session_token=abc&timestamp=1726641396000&nonce=00112233"
     );
+    let file = read("oneaccess-session-token");
+    for (from, to, reason) in [
+        (
+            "mgf1_hash = \"sha256\"",
+            "mgf1_hash = \"sha1\"",
+            "WRONG_KEY",
+        ),
+        ("\nhash = \"sha256\"", "\nhash = \"sha1\"", "WRONG_VALUE"),
+        (
+            "\"RSA-OAEP-256\"",
+            "\"RSA-OAEP-256-MGF1-SHA1\"",
+            "WRONG_KEY",
+        ),
+    ] {
+        let error = Scheme::parse(&file.replace(from, to)).err().unwrap();
+        assert_eq!(error.reason(), reason, "{error}");
+    }
 }
 
 #[test]

@@ -7,11 +7,13 @@ use zeroize::Zeroizing;
 
 use super::{
     Admitted, Dealing, Named, PlatformError,
-    verify::{inputs_of, missing_or_wrong},
+    verify::{Verification, inputs_of, missing_or_wrong},
 };
 use crate::{
     policy::Operation,
-    scheme::{Act, EvaluationError, Message, Refusal, SchemeName, Step, Text, UnixMilliseconds},
+    scheme::{
+        Act, EvaluationError, Message, Outcome, Refusal, SchemeName, Step, Text, UnixMilliseconds,
+    },
     signer::{Call, Error, Signer},
 };
 
@@ -24,7 +26,7 @@ pub struct Explanation {
     pub steps: Vec<Step>,
     /// The strings, one for each form.
     pub strings: Vec<ExplainedString>,
-    /// What is wrong with the message, if it goes no further: a code, and words.
+    /// What is wrong with the message, or why it is not valid: a code, and words.
     pub fault: Option<(&'static str, String)>,
 }
 
@@ -81,7 +83,7 @@ impl Signer {
                 self.explain_signing(admitted, dealing, &message, &mut explanation)
             }
             _ => {
-                self.explain_verifying(call, admitted, dealing, message, &mut explanation)
+                self.explain_verifying(call, act, admitted, dealing, message, &mut explanation)
                     .await
             }
         };
@@ -134,6 +136,7 @@ impl Signer {
     async fn explain_verifying(
         &self,
         call: &Call,
+        act: Act,
         admitted: &Admitted<'_>,
         dealing: &Dealing,
         mut message: Message<'_>,
@@ -159,7 +162,7 @@ impl Signer {
             }
             message.decrypted = Some(Cow::Borrowed(&decrypted));
         }
-        let examination = scheme.examine(&message, &bindings).map_err(refused)?;
+        let mut examination = scheme.examine(&message, &bindings).map_err(refused)?;
         explanation.steps = examination.explain();
         let mut shown = None;
         for (_, candidate) in examination.candidates() {
@@ -170,6 +173,21 @@ impl Signer {
                     .strings
                     .push(ExplainedString::of(candidate.string));
             }
+        }
+        let now = self.clock.now();
+        if let Some(token) = examination.access_token()
+            && self.access_token_holds(call, admitted, token, now).await?
+        {
+            examination.access_token_is_good();
+        }
+        let right = self.right(call, admitted, &examination).await?;
+        let verdict = examination
+            .conclude(right.map(|(one, _)| one), now)
+            .map_err(PlatformError::from)?;
+        if !matches!(verdict.outcome, Outcome::Valid | Outcome::Unsigned) {
+            let mut result = Verification::malformed(admitted, act);
+            result.decline(verdict.outcome, &examination);
+            explanation.fault = Some((result.reason, result.message));
         }
         Ok(())
     }

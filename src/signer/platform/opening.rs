@@ -10,7 +10,7 @@ use crate::{
     partner::{PlatformKey, RoleKey},
     pkcs11::{TokenError, VersionFacts},
     policy::Operation,
-    scheme::{OaepHash, Sealed, SealedContent},
+    scheme::{Sealed, SealedContent},
     signer::{
         Call, Error, Found, Signer,
         message::{self, DECRYPTION_FAILED},
@@ -111,17 +111,8 @@ impl Signer {
                 let permit = permit(&sealed).await?;
                 token.open_sealed(permit, iv, aad, sealed, deadline).await
             }
-            SealedContent::RsaOaep { hashes, ciphertext } => {
-                if hashes.hash != hashes.mgf1_hash {
-                    return Err(PlatformError::NotSupported(
-                        "a token that decrypts OAEP with two different hashes",
-                    )
-                    .into());
-                }
-                debug_assert_eq!(
-                    sealed.algorithm == Algorithm::RsaOaep,
-                    hashes.hash == OaepHash::Sha1
-                );
+            SealedContent::RsaOaep { ciphertext, .. } => {
+                // The scheme was checked: its hashes are those of the algorithm, which the permit names.
                 let permit = permit(ciphertext).await?;
                 token.decrypt(permit, ciphertext.clone(), deadline).await
             }

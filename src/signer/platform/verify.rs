@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::{
-    Admitted, Dealing, KeyUsed, Named, PlatformError, opening::MAX_VERSIONS, replay::Remembered,
-    sign::operation,
+    Admitted, Dealing, KeyUsed, Named, PlatformError, opening::MAX_VERSIONS, protections::Memory,
+    replay::Remembered, sign::operation,
 };
 use crate::{
     algorithm::Algorithm,
@@ -178,7 +178,11 @@ impl Signer {
         };
         result.form = verdict.form.unwrap_or(0);
         result.time = right.is_some().then(|| examination.time()).flatten();
-        result.protection = Protection::of(verdict.protections, act, None, false);
+        let memory = match verdict.outcome {
+            Outcome::Valid | Outcome::Unsigned => Memory::None,
+            _ => Memory::NotAsked,
+        };
+        result.protection = Protection::of(verdict.protections, act, memory);
         match verdict.outcome {
             Outcome::Valid | Outcome::Unsigned => {}
             outcome => {
@@ -205,6 +209,11 @@ impl Signer {
         let remembered = remembered(act, &examination, &verdict, matched);
         let mut is_new = true;
         if let Some((id, seconds, by_content)) = remembered {
+            let memory = Memory::For {
+                seconds,
+                by_content,
+            };
+            result.protection = Protection::of(verdict.protections, act, memory);
             is_new = self
                 .replay
                 .is_new(Remembered {
@@ -215,7 +224,6 @@ impl Signer {
                     seconds,
                 })
                 .await?;
-            result.protection = Protection::of(verdict.protections, act, Some(seconds), by_content);
         }
         result.key = right.map(|(_, key)| key);
         result.accept(verdict, opened_last.unwrap_or(decrypted), is_new);
@@ -337,7 +345,7 @@ impl Verification {
         let protection = admitted
             .scheme()
             .protections()
-            .map(|given| Protection::of(given, act, None, false));
+            .map(|given| Protection::of(given, act, Memory::NotAsked));
         Self {
             decision: Decision::Malformed,
             reason: "",
@@ -372,7 +380,7 @@ impl Verification {
         self
     }
 
-    fn decline(&mut self, outcome: Outcome, examination: &Examination<'_>) {
+    pub(super) fn decline(&mut self, outcome: Outcome, examination: &Examination<'_>) {
         self.reason = outcome.reason();
         (self.decision, self.message) = match outcome {
             Outcome::Invalid => {
@@ -496,6 +504,7 @@ fn length_fits(algorithm: Algorithm, signature: &[u8]) -> bool {
         Algorithm::Ecdsa(_) => true,
         Algorithm::RsaOaep
         | Algorithm::RsaOaep256
+        | Algorithm::RsaOaep256Mgf1Sha1
         | Algorithm::Rsa15
         | Algorithm::Rsa15Private
         | Algorithm::EcdhEs

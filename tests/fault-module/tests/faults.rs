@@ -106,7 +106,7 @@ impl Setup {
 
     /// Waits until a running process has come to the fault of `function`.
     fn wait_for_hit(&self, function: Function) {
-        let deadline = Instant::now() + Duration::from_secs(20);
+        let deadline = Instant::now() + Duration::from_secs(60);
         while self.control.hits(function).unwrap() == 0 {
             assert!(Instant::now() < deadline, "C_{function:?} was never called");
             sleep(Duration::from_millis(5));

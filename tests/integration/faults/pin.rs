@@ -43,7 +43,6 @@ async fn a_wrong_pin_is_tried_once_ever_and_the_right_one_heals() {
     write_pin(bench.daemon.token(), PIN, 0o400);
     let took = until("it does not heal", PATIENCE, || bench.serving()).await;
     eprintln!("healed {took:?} after the PIN was corrected");
-    assert!(took < Duration::from_secs(15), "{took:?}");
     bench.create_payouts().await;
     bench.sign().await.unwrap();
     bench.whole(2).await;

@@ -75,7 +75,7 @@ async fn a_storm_of_bad_ciphertexts_moves_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_sends_away_and_loses_nothing() {
     let bench = Bench::start(1, 1, "queue = 4").await;
-    let slowly = Fault::Delay(Duration::from_millis(20));
+    let slowly = Fault::Delay(Duration::from_millis(100));
     bench.order(Function::Sign, slowly, Times::Forever);
     let verifier = bench.verifier("keys/payouts").await;
     let (mut signed, mut sent_away) = (0, 0);

@@ -8,7 +8,7 @@ use std::{
 
 use chancery::{
     identity::IdentityName,
-    store::{Begun, Request, Store, StoreError, Timestamp},
+    store::{Answer, Begun, Request, Store, StoreError, Timestamp},
 };
 
 use super::place::{at, hash, on_both};
@@ -45,7 +45,7 @@ macro_rules! new {
 
 fn answer(begun: Begun) -> Vec<u8> {
     match begun {
-        Begun::Answered(bytes) => bytes,
+        Begun::Answered(Answer { bytes, .. }) => bytes,
         other => panic!("expected an answer, found {other:?}"),
     }
 }
@@ -57,7 +57,7 @@ on_both! {
         assert_eq!(claim.attempt(), 1);
         assert!(matches!(begin(&store, "1", 7, at(1)).await, Begun::InProgress { since, .. } if since == at(0)));
         assert!(matches!(begin(&store, "1", 8, at(1)).await, Begun::OtherContent));
-        claim.complete(b"a signature", at(2)).await.unwrap();
+        claim.complete(b"a signature", "[]", at(2)).await.unwrap();
         assert_eq!(answer(begin(&store, "1", 7, at(3)).await), b"a signature");
         assert!(matches!(begin(&store, "1", 8, at(3)).await, Begun::OtherContent));
         drop(store);
@@ -78,7 +78,7 @@ on_both! {
         ] {
             let request = Request { identity, method, id, content_hash: hash(1) };
             let claim = new!(store.idempotency().begin(request, at(0), LEASE).await.unwrap());
-            claim.complete(b"", at(0)).await.unwrap();
+            claim.complete(b"", "[]", at(0)).await.unwrap();
         }
         assert_eq!(answer(begin(&store, "1", 1, at(1)).await), b"");
     }
@@ -89,8 +89,8 @@ on_both! {
         assert!(matches!(begin(&other, "1", 7, at(29)).await, Begun::InProgress { .. }));
         let second = new!(begin(&other, "1", 7, at(30)).await);
         assert_eq!(second.attempt(), 2);
-        assert_eq!(slow.complete(b"of the first", at(31)).await, Err(StoreError::ClaimLost));
-        second.complete(b"of the second", at(31)).await.unwrap();
+        assert_eq!(slow.complete(b"of the first", "[]", at(31)).await, Err(StoreError::ClaimLost));
+        second.complete(b"of the second", "[]", at(31)).await.unwrap();
         assert_eq!(answer(begin(&one, "1", 7, at(32)).await), b"of the second");
     }
 
@@ -104,7 +104,7 @@ on_both! {
         let third = new!(begin(&store, "1", 8, at(0)).await);
         assert_eq!(third.attempt(), 1);
         let long = vec![0; (1 << 20) + 1];
-        assert_eq!(third.complete(&long, at(0)).await.unwrap_err().reason(), "ANSWER_TOO_LARGE");
+        assert_eq!(third.complete(&long, "[]", at(0)).await.unwrap_err().reason(), "ANSWER_TOO_LARGE");
         assert_eq!(new!(begin(&store, "1", 8, at(0)).await).attempt(), 2);
     }
 
@@ -112,7 +112,7 @@ on_both! {
         let store = place.open().await;
         for id in 0..1200 {
             let claim = new!(begin(&store, &id.to_string(), 1, at(0)).await);
-            claim.complete(b"x", at(0)).await.unwrap();
+            claim.complete(b"x", "[]", at(0)).await.unwrap();
         }
         assert_eq!(store.idempotency().purge(at(86_399)).await, Ok(0));
         assert_eq!(store.purge(at(86_400)).await, Ok(1200));
@@ -142,11 +142,11 @@ on_both! {
                         Begun::New(claim) => {
                             assert_eq!(claim.attempt(), 1);
                             let answer = format!("{id} by {task}").into_bytes();
-                            claim.complete(&answer, at(0)).await.unwrap();
+                            claim.complete(&answer, "[]", at(0)).await.unwrap();
                             assert_eq!(done.lock().unwrap().insert(id, answer), None, "{id}");
                             new += 1;
                         }
-                        Begun::Answered(bytes) => {
+                        Begun::Answered(Answer { bytes, .. }) => {
                             // It is on disk before it is in the map.
                             let known = done.lock().unwrap().get(&id).cloned();
                             assert_eq!(*known.as_ref().unwrap_or(&bytes), bytes);

@@ -30,6 +30,7 @@ class Algorithm(str, Enum):
     HS512 = "HS512"
     RSA_OAEP = "RSA-OAEP"
     RSA_OAEP_256 = "RSA-OAEP-256"
+    RSA_OAEP_256_MGF1_SHA1 = "RSA-OAEP-256-MGF1-SHA1"
     RSA1_5 = "RSA1_5"
     RSA1_5_PRIVATE = "RSA1_5-PRIVATE"
     ECDH_ES = "ECDH-ES"

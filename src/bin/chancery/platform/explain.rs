@@ -17,7 +17,7 @@ use crate::{Session, http_message, output, trouble::Trouble};
 ///
 /// What to look at when the platform answers "invalid signature". The string to sign goes to stdout with --string, to
 /// its last byte; without, all pieces do, escaped as Rust would. Secrets are masked. Nothing is signed, no message is
-/// remembered.
+/// remembered. Exits with 1 if the message can't be signed or is not valid, and says why on stderr.
 #[derive(Args)]
 #[command(
     verbatim_doc_comment,

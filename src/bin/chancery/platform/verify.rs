@@ -161,7 +161,7 @@ impl ContentOutput {
     }
 }
 
-fn tell(session: &mut Session<'_>, verification: &Verification) {
+pub(super) fn tell(session: &mut Session<'_>, verification: &Verification) {
     let streams = &mut *session.streams;
     let verdict = verdict_name(verification);
     match verification.reason.as_str() {
@@ -198,7 +198,10 @@ fn verdict_name(verification: &Verification) -> String {
     }
 }
 
-fn verification_json(verification: &Verification, acknowledgement: Option<&HttpResponse>) -> Value {
+pub(super) fn verification_json(
+    verification: &Verification,
+    acknowledgement: Option<&HttpResponse>,
+) -> Value {
     let parts: Vec<_> = verification
         .authenticated
         .iter()
