@@ -12,7 +12,6 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
@@ -328,11 +327,9 @@ impl Signer {
                 results[index] = Some(result);
             }
         }
-        let closed = accounts.into_iter().zip(results).map(|(account, result)| {
-            account.close(result.unwrap_or(Err(Error::Token(TokenError::Lost))))
-        });
-        // All of them tell the log before the first waits for the disk.
-        join_all(closed).await
+        let lost = || Err(Error::Token(TokenError::Lost));
+        let results = results.into_iter().map(|one| one.unwrap_or_else(lost));
+        self.roll.close_all(accounts.into_iter().zip(results)).await
     }
 
     /// Everything of signing that comes before the token.
