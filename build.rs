@@ -10,9 +10,10 @@ use std::{
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "proto/chancery/v1/resources.proto",
     "proto/chancery/v1/key_service.proto",
+    "proto/chancery/v1/approval_service.proto",
     "proto/chancery/v1/signing_service.proto",
     "proto/chancery/v1/jose_service.proto",
     "proto/chancery/v1/platform_service.proto",

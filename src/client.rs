@@ -12,9 +12,10 @@ use tonic::{
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::v1::{
-    audit_service_client::AuditServiceClient, jose_service_client::JoseServiceClient,
-    key_service_client::KeyServiceClient, partner_service_client::PartnerServiceClient,
-    platform_service_client::PlatformServiceClient, signing_service_client::SigningServiceClient,
+    approval_service_client::ApprovalServiceClient, audit_service_client::AuditServiceClient,
+    jose_service_client::JoseServiceClient, key_service_client::KeyServiceClient,
+    partner_service_client::PartnerServiceClient, platform_service_client::PlatformServiceClient,
+    signing_service_client::SigningServiceClient,
 };
 
 pub use checked::{SignChunksError, checksum};
@@ -93,6 +94,13 @@ impl Client {
     /// The key service.
     pub fn keys(&self) -> KeyServiceClient<Channel> {
         KeyServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The approval service.
+    pub fn approvals(&self) -> ApprovalServiceClient<Channel> {
+        ApprovalServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
     }

@@ -24,6 +24,7 @@ pub use status::DOMAIN;
 
 use status::{denied, invalid};
 
+mod approval;
 mod audit;
 mod calls;
 mod complete;
@@ -68,6 +69,13 @@ impl Services {
     /// The key service, as tonic serves it.
     pub fn keys(&self) -> v1::key_service_server::KeyServiceServer<Self> {
         v1::key_service_server::KeyServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.max_request_bytes)
+            .max_encoding_message_size(MAX_RESPONSE)
+    }
+
+    /// The approval service, as tonic serves it.
+    pub fn approvals(&self) -> v1::approval_service_server::ApprovalServiceServer<Self> {
+        v1::approval_service_server::ApprovalServiceServer::new(self.clone())
             .max_decoding_message_size(self.limits.max_request_bytes)
             .max_encoding_message_size(MAX_RESPONSE)
     }

@@ -50,6 +50,7 @@ mod failure;
 mod gather;
 mod import;
 mod initialize;
+mod input_hash;
 mod inventory;
 mod keys;
 mod lifecycle;

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use tokio::time::Instant;
@@ -26,11 +26,15 @@ use crate::{
     store::KeyFacts,
 };
 
+pub use approval::{
+    Executed, PolicyLeave, PolicyRefused, ProposalState, Proposed, Standing, leave_for_policy,
+};
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
 pub use idempotency::{Identified, Permitted};
 pub use import::ImportRequest;
+pub use inputs::InputKeyError;
 pub use keys::{Certify, KeyRequest};
 pub use lifecycle::{KeyView, Update, keep};
 pub use long::LongSignature;
@@ -45,16 +49,19 @@ pub use reading::LogRead;
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
+use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
 mod admission;
+mod approval;
 mod certificate_request;
 mod checkpoints;
 mod clock;
 mod error;
 mod idempotency;
 mod import;
+mod inputs;
 mod keys;
 mod lifecycle;
 mod long;
@@ -68,6 +75,8 @@ mod verify;
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// Why the policy file is not the policy in force.
+    refused_policy: ArcSwapOption<String>,
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
@@ -171,6 +180,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
             lives,
@@ -418,6 +428,13 @@ impl Signer {
 
     /// The one key of this name among all tokens.
     fn find(&self, name: &KeyName) -> Result<Found, Error> {
+        if self.roll.inputs().is_key(name) {
+            return Err(Error::Unusable {
+                key: name.clone(),
+                why: "it hashes the audit log's inputs (audit.input_hash_key), and is for nothing else"
+                    .to_owned(),
+            });
+        }
         let mut found = Vec::new();
         let mut unusable = None;
         for token in &self.tokens {
@@ -530,6 +547,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::Rotate
         | Operation::Update
         | Operation::Destroy
+        | Operation::Approve
+        | Operation::ApprovePolicy
+        | Operation::ChangePolicy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

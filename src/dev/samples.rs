@@ -49,6 +49,7 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
                 Vec::new()
             },
             compression_allowed: false,
+            critical: false,
         };
         let call = Call {
             request: None,

@@ -289,6 +289,7 @@ pub(super) fn key_request(asked: v1::CreateKeyRequest) -> Result<KeyRequest, Sta
             .map(content_encryption)
             .collect::<Result<_, _>>()?,
         compression_allowed: asked.compression_allowed,
+        critical: asked.critical,
     };
     // The policy has no answer to a question about no algorithm; this is the caller's slip, not a refusal.
     if wanted.algorithms.is_empty() {
@@ -358,6 +359,7 @@ pub(super) fn describe(view: &KeyView) -> v1::Key {
             seconds: rotation.period_seconds.cast_signed(),
             nanos: 0,
         }),
+        critical: view.facts.critical,
         next_rotation_time: rotation.map(|rotation| lifecycle::moment(rotation.next)),
         ..told
     }

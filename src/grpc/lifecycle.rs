@@ -175,7 +175,7 @@ pub(super) fn moment(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-fn version(name: &str, field: &str) -> Result<KeyVersion, Status> {
+pub(super) fn version(name: &str, field: &str) -> Result<KeyVersion, Status> {
     match selector(name)? {
         Selector {
             key,
@@ -257,7 +257,7 @@ fn period(period: Option<prost_types::Duration>) -> Result<Option<Duration>, Sta
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-fn etag(text: String) -> Option<String> {
+pub(super) fn etag(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 

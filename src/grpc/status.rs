@@ -106,6 +106,24 @@ impl From<Error> for Status {
                 [("key", key.to_string())],
             ),
             Error::KeyHeld(_) => retry(Code::Aborted, "KEY_HELD", text, Duration::from_millis(200)),
+            Error::ApprovalRequired {
+                act,
+                approval,
+                required,
+            } => status(
+                Code::FailedPrecondition,
+                reason,
+                text,
+                [
+                    ("act", act.to_string()),
+                    ("approval", approval),
+                    ("required_approvals", required.to_string()),
+                ],
+            ),
+            Error::ApprovalNotRequired(_) | Error::PolicyIsReloaded => {
+                status(Code::FailedPrecondition, reason, text, [])
+            }
+            Error::ProposalContent(_) => invalid(reason, text),
             Error::NoStore => status(Code::FailedPrecondition, "STORE_MISSING", text, []),
             Error::RequestIdReused(_) => invalid("REQUEST_ID_REUSED", text),
             Error::RequestInProgress(_) => retry(
@@ -217,7 +235,7 @@ impl From<Error> for Status {
             Error::NoLog => status(Code::FailedPrecondition, reason, text, []),
             Error::Log(error) => of_log(&error, text),
             // What is wrong with it is for the operator: it tells of files.
-            Error::Audit(_) => retry(
+            Error::NoInputKey | Error::Audit(_) => retry(
                 Code::Unavailable,
                 reason,
                 "the audit log is not available, so nothing is done; its operator finds the cause in the daemon's log"

@@ -18,8 +18,8 @@ use std::{
 use crate::{
     algorithm::{Algorithm, Hash},
     audit::{
-        Audit, AuditError, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct, KeyChange,
-        LogRead, Name, Ticket, Word,
+        Audit, AuditError, Caller, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct,
+        KeyChange, LogRead, Name, Ticket, Word,
     },
     identity::Identity,
     key::{KeyVersion, PublicKey, Version},
@@ -30,6 +30,7 @@ use crate::{
     signer::{
         Call, Error, KeyView, Permitted, Waits,
         admission::{Admission, Slip},
+        inputs::Inputs,
     },
 };
 
@@ -37,6 +38,7 @@ use crate::{
 pub(super) struct Roll {
     audit: Option<Arc<Audit>>,
     admission: Arc<Admission>,
+    inputs: Inputs,
     denials: AtomicU64,
     waits: Waits,
 }
@@ -87,6 +89,7 @@ impl Roll {
         Arc::new(Self {
             audit,
             admission,
+            inputs: Inputs::default(),
             denials: AtomicU64::new(0),
             waits: Waits::default(),
         })
@@ -98,6 +101,10 @@ impl Roll {
 
     pub(super) const fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    pub(super) const fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
     pub(super) const fn waits(&self) -> &Waits {
@@ -229,6 +236,16 @@ impl Account {
             let slip = slip.await?;
             self.state().slips.push(slip);
         }
+        self.remember(permit, input, public)
+    }
+
+    /// The same where nothing is done, and an answer given again: it uses up no quota.
+    pub(super) fn remember<S: Subject>(
+        &self,
+        permit: &Granted<S>,
+        input: Option<InputDigest>,
+        public: Option<&PublicKey>,
+    ) -> Result<(), Error> {
         if let Some(permitted) = &self.permitted {
             permitted.note(permit.asked());
         }
@@ -241,7 +258,9 @@ impl Account {
             permit.rule(),
             permit.asked(),
         );
-        intent.input = input;
+        intent.input = input
+            .map(|input| self.roll.inputs.recorded(input))
+            .transpose()?;
         intent.public_key = public.map(|public| Digest::from_bytes(public.sha256()));
         let mut state = self.state();
         if let Some((partner, scheme)) = &state.dealing {
@@ -379,6 +398,14 @@ impl Account {
         }
         self.roll.waits.count(begun.elapsed());
         result
+    }
+
+    /// Something else happened that the log tells.
+    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.record(event(self.identity.as_ref().into()));
+            self.state().waits.push(Box::pin(wait));
+        }
     }
 
     fn denied(&self, denial: Denial) {

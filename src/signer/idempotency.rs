@@ -127,13 +127,9 @@ impl Signer {
             .filter(|all| request.signs.is_some() == all.iter().any(signs))
             .ok_or_else(|| Error::AnswerUnreadable(request.id.clone()))?;
         let account = self.roll.open(call);
-        let allowed = async {
-            for asked in &permitted {
-                self.ask_again(&account, call, request, asked).await?;
-            }
-            Ok(())
-        };
-        let allowed = allowed.await;
+        let allowed = permitted
+            .iter()
+            .try_for_each(|asked| self.ask_again(&account, call, request, asked));
         if allowed.is_ok() {
             account.all_end(&Ending::Repeated);
         }
@@ -141,7 +137,7 @@ impl Signer {
         Ok(answer.bytes)
     }
 
-    async fn ask_again(
+    fn ask_again(
         &self,
         account: &Account,
         call: &Call,
@@ -155,7 +151,7 @@ impl Signer {
                 .load()
                 .authorize_again(&call.identity, asked, now);
             let granted = account.authorized(verdict)?;
-            return account.begin(&granted, None, None).await;
+            return account.remember(&granted, None, None);
         }
         let unreadable = || Error::AnswerUnreadable(request.id.clone());
         let (Some(content), Some(key), Some(version), [algorithm]) = (
@@ -182,8 +178,7 @@ impl Signer {
             version,
         };
         let public = found.public(&signed_by);
-        let input = Some(digest_of(*algorithm, &input));
-        account.begin(&granted, input, public).await
+        account.remember(&granted, Some(digest_of(*algorithm, &input)), public)
     }
 }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request, digest_of,
-    finish, lifecycle::Maker,
+    Account, Approved, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request,
+    digest_of, finish, lifecycle::Maker,
 };
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
     audit::KeyAct,
     key::{Custody, InvalidUsage, KeyName, KeyVersion, Usage, Version},
     pkcs11::{Key, Token, TokenError},
-    policy::Operation,
+    policy::{DangerousAct, Operation},
     store::{self, VersionState},
 };
 
@@ -34,6 +34,8 @@ pub struct KeyRequest {
     pub content_encryptions: Vec<ContentEncryption>,
     /// For keys that decrypt or wrap.
     pub compression_allowed: bool,
+    /// Whether it is marked critical, for good.
+    pub critical: bool,
 }
 
 impl Signer {
@@ -44,15 +46,16 @@ impl Signer {
     /// [`Error`].
     pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
-        let created = self.create(&account, call, request).await;
+        let created = self.create(&account, call, request, None).await;
         account.close(created).await
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         account: &Account,
         call: &Call,
         request: KeyRequest,
+        approved: Option<Approved>,
     ) -> Result<KeyView, Error> {
         let KeyRequest {
             name,
@@ -62,6 +65,7 @@ impl Signer {
             algorithms,
             content_encryptions,
             compression_allowed,
+            critical,
         } = request;
         // The policy has no answer to that.
         if algorithms.is_empty() {
@@ -74,6 +78,9 @@ impl Signer {
             self.clock.now(),
         );
         let granted = account.authorized(verdict)?;
+        if critical {
+            self.cleared(DangerousAct::CreateCriticalKey, &name, approved)?;
+        }
         let usage = Usage::new(
             key_type,
             purpose,
@@ -98,7 +105,7 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody),
+            (&usage, custody, critical),
             token,
             token.create(permit, usage.clone(), call.deadline),
         );
@@ -113,7 +120,7 @@ impl Signer {
         &self,
         call: &Call,
         name: &KeyName,
-        (usage, custody): (&Usage, Custody),
+        (usage, custody, critical): (&Usage, Custody, bool),
         token: &Token,
         make: impl Future<Output = Result<Arc<Key>, TokenError>> + Send,
     ) -> Result<KeyView, Error> {
@@ -146,9 +153,11 @@ impl Signer {
                 }
                 Err(_) => return Err(exists()),
             };
-            let facts = self
-                .enter(name, Version::FIRST, Maker::of(call), true)
-                .await?;
+            let maker = Maker {
+                critical,
+                ..Maker::of(call)
+            };
+            let facts = self.enter(name, Version::FIRST, maker, true).await?;
             Ok(KeyView {
                 name: name.clone(),
                 key: Some(key),

@@ -22,6 +22,7 @@ pub use keeper::keep;
 pub(super) use acts::Maker;
 
 mod acts;
+mod destruction;
 mod keeper;
 
 /// What is known of all keys, and where it comes from.

@@ -100,6 +100,7 @@ impl Bench {
                 Vec::new()
             },
             compression_allowed: false,
+            critical: false,
             request_id: String::new(),
         };
         // SoftHSM now and then fails to write what several processes look at; the answer says to ask again.

@@ -43,6 +43,8 @@ pub struct Setup {
     pub tables: String,
     /// Environment variables of the daemon itself.
     pub environment: BTreeMap<String, String>,
+    /// A program that becomes the daemon, with its arguments, such as `strace -D`; none if empty.
+    pub before: Vec<String>,
 }
 
 /// A token in the configuration.
@@ -108,6 +110,7 @@ impl Setup {
             tls: String::new(),
             tables: String::new(),
             environment: BTreeMap::new(),
+            before: Vec::new(),
         }
     }
 
@@ -279,6 +282,17 @@ impl Daemon {
     /// Starts it again on the same directory, when it has ended.
     pub fn start_again(&mut self) {
         self.process = Process::start(&self.setup, self.directory.path());
+    }
+
+    /// From the next start on nothing stands before it.
+    pub fn undisturbed(&mut self) {
+        self.setup.before.clear();
+    }
+
+    /// The same with another policy.
+    pub fn start_with_policy(&mut self, text: &str) {
+        text.clone_into(&mut self.setup.policy);
+        self.start_again();
     }
 
     /// Sends SIGTERM and waits for the end; the runtime goes on, so that clients can hang up.
@@ -487,7 +501,10 @@ struct Process {
 impl Process {
     fn start(setup: &Setup, directory: &Path) -> Self {
         let config = setup.write(directory);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_chanceryd"));
+        let mut words = setup.before.clone();
+        words.push(env!("CARGO_BIN_EXE_chanceryd").to_owned());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command.args(["serve", "--config"]).arg(config);
         command.envs(&setup.environment);
         command.stdin(Stdio::null()).stderr(Stdio::piped());

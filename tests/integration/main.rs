@@ -7,7 +7,9 @@
 )]
 
 mod admin;
+mod approval;
 mod audit;
+mod audit_settings;
 mod audited;
 mod auditor;
 mod calls;
@@ -41,3 +43,4 @@ mod schemes;
 mod sign;
 mod softhsm;
 mod store;
+mod store_lost;

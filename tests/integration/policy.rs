@@ -299,6 +299,8 @@ async fn ask(
             let result = client.keys().create_key(request).await;
             result.map(drop).map_err(Failure::from)
         }
+        // What approvers do is told by a file of its own.
+        Operation::Approve | Operation::ApprovePolicy | Operation::ChangePolicy => return None,
         Operation::Rotate => {
             let request = v1::UpdateKeyRequest {
                 key: Some(v1::Key {

@@ -1,5 +1,6 @@
 //! The store: what it promises, on SQLite and on PostgreSQL alike.
 
+pub mod faults;
 mod idempotency;
 mod killed;
 mod lifecycle;

@@ -8,13 +8,13 @@ use chancery::{
     key::KeyName,
     proto::v1::{
         CreateKeyVersionRequest, DestroyKeyVersionRequest, Key, KeyVersion, KeyVersionState,
-        RestoreKeyVersionRequest, UpdateKeyRequest, UpdateKeyVersionRequest,
+        RestoreKeyVersionRequest, UpdateKeyRequest, UpdateKeyVersionRequest, proposed_act::Act,
     },
     wire::KeyResource,
 };
 use prost_types::{Duration, FieldMask};
 
-use crate::{Session, arguments, keys::show, trouble::Trouble};
+use crate::{Session, arguments, keys::show, proposals::propose, trouble::Trouble};
 
 /// Generate the next version of a key inside its token
 ///
@@ -45,6 +45,16 @@ pub(crate) struct Turn {
     /// Done once under this id, however often it is asked for
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     request_id: String,
+}
+
+/// Have a version destroyed; until its time is over it is refused, and can be restored
+#[derive(Args)]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    turn: Turn,
+    /// Propose it instead of doing it, for others to approve
+    #[arg(long, conflicts_with = "request_id")]
+    propose: bool,
 }
 
 /// Change what is said of a key, which version is the primary one, and how often it is rotated
@@ -121,21 +131,6 @@ impl Turn {
         show(session, response.into_inner().key)
     }
 
-    pub(crate) async fn destroy(self, session: &mut Session<'_>) -> Result<(), Trouble> {
-        let name = self.name()?;
-        let client = session.client()?;
-        let request = DestroyKeyVersionRequest {
-            name,
-            etag: self.etag,
-            request_id: self.request_id,
-        };
-        let response = client
-            .keys()
-            .destroy_key_version(client.request(request))
-            .await?;
-        show(session, response.into_inner().key)
-    }
-
     pub(crate) async fn restore(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let name = self.name()?;
         let client = session.client()?;
@@ -160,6 +155,26 @@ impl Turn {
                 self.version.key
             ))),
         }
+    }
+}
+
+impl Destroy {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        let name = self.turn.name()?;
+        let client = session.client()?;
+        let request = DestroyKeyVersionRequest {
+            name,
+            etag: self.turn.etag,
+            request_id: self.turn.request_id,
+        };
+        if self.propose {
+            return propose(session, &client, Act::DestroyKeyVersion(request)).await;
+        }
+        let response = client
+            .keys()
+            .destroy_key_version(client.request(request))
+            .await?;
+        show(session, response.into_inner().key)
     }
 }
 

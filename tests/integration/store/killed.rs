@@ -29,17 +29,17 @@ async fn child() {
         Ok(store) => store,
         Err(error) => return say(&format!("error {error}")),
     };
+    let most = std::env::var(MOST).map_or(u64::MAX, |most| most.parse().unwrap());
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..16_u64 {
         let store = store.clone();
         tasks.spawn(async move {
-            let mut id = first + task;
-            loop {
+            for number in 0..most {
+                let id = first + task + 16 * number;
                 if let Err(error) = write(&store, id).await {
                     return say(&format!("error {}", error.reason()));
                 }
                 say(&format!("kept {id}."));
-                id += 16;
             }
         });
     }
@@ -154,9 +154,10 @@ async fn until_it_fails(command: Command, place: &Place, reasons: &[&str]) {
     place.open().await.probe().await.unwrap();
 }
 
-async fn all_are_there(place: &Place, kept: &[u64]) {
+pub async fn all_are_there(place: &Place, kept: &[u64]) {
     let store = place.open().await;
-    for id in kept {
+    // Together, since each waits for the disk.
+    let looked = kept.iter().map(async |id| {
         let seen = store
             .replay()
             .remember("p", "s", hash(*id), at(2), at(600))
@@ -166,10 +167,11 @@ async fn all_are_there(place: &Place, kept: &[u64]) {
             Begun::Answered(Answer { bytes, .. }) => assert_eq!(bytes, hash(*id)),
             other => panic!("{id}: {other:?}"),
         }
-    }
+    });
+    futures_util::future::join_all(looked).await;
 }
 
-fn start(mut command: Command, place: &Place, first: u64) -> Child {
+pub fn start(mut command: Command, place: &Place, first: u64) -> Child {
     command
         .args(["--exact", "store::killed::child", "--nocapture"])
         .env(FILE, place.file())
@@ -181,7 +183,7 @@ fn start(mut command: Command, place: &Place, first: u64) -> Child {
         .unwrap()
 }
 
-fn program() -> std::path::PathBuf {
+pub fn program() -> std::path::PathBuf {
     std::env::current_exe().unwrap()
 }
 
@@ -192,10 +194,12 @@ fn say(line: &str) {
 }
 
 /// The number of a whole line `kept 7.`; the test harness may have begun the line.
-fn number(line: String) -> Option<u64> {
+pub fn number(line: String) -> Option<u64> {
     let (_, number) = line.split_once("kept ")?;
     number.strip_suffix('.')?.parse().ok()
 }
 
 const FILE: &str = "STORE_FILE";
 const FIRST: &str = "STORE_FIRST";
+/// How many each task writes; all it can, if it is not set.
+pub const MOST: &str = "STORE_MOST";

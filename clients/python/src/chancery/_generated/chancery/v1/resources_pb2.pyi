@@ -170,7 +170,7 @@ KEY_VERSION_STATE_DESTROY_SCHEDULED: KeyVersionState
 KEY_VERSION_STATE_DESTROYED: KeyVersionState
 
 class Key(_message.Message):
-    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody", "description", "labels", "etag", "rotation_period", "next_rotation_time")
+    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody", "description", "labels", "etag", "rotation_period", "next_rotation_time", "critical")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +193,7 @@ class Key(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     ROTATION_PERIOD_FIELD_NUMBER: _ClassVar[int]
     NEXT_ROTATION_TIME_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
     type: KeyType
@@ -208,7 +209,8 @@ class Key(_message.Message):
     etag: str
     rotation_period: _duration_pb2.Duration
     next_rotation_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., rotation_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., next_rotation_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    critical: bool
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., rotation_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., next_rotation_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., critical: bool = ...) -> None: ...
 
 class KeyVersion(_message.Message):
     __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted", "imported", "state", "create_time", "destroy_time", "created_by")
