@@ -32,6 +32,7 @@ use crate::{
 pub use config::{Config, Durability, SinkConfig};
 pub use digest::{Digest, InvalidDigest};
 pub use filter::{EventKind, Filter, ResultKind, UnknownWord};
+pub use input_key::InputKey;
 pub use keeper::{Draft, Keeper, KeeperError, Schedule, keep};
 pub use list::{Listing, Order};
 pub use note::{Checkpoint, InvalidOrigin, NoteError, Origin, Proof, SignedCheckpoint, Vkey};
@@ -54,6 +55,7 @@ mod config;
 mod digest;
 mod file;
 mod filter;
+mod input_key;
 mod keeper;
 mod line;
 mod list;

@@ -15,9 +15,11 @@ use crate::{
     tls::Endpoint,
 };
 
+mod audit;
 mod partners;
 mod screen;
 
+pub use audit::AuditReport;
 pub use partners::{PartnerKeyReport, PartnerReport};
 
 /// What was found; prints for people, and serializes for programs.
@@ -31,6 +33,8 @@ pub struct Report {
     pub schemes: usize,
     /// How many of them come from files, and are not built in.
     pub schemes_of_files: usize,
+    /// The audit log; none if there is none yet.
+    pub audit: Option<AuditReport>,
     /// What is wrong, and what may be.
     pub findings: Vec<Finding>,
 }
@@ -148,6 +152,7 @@ impl Report {
         if let Err(error) = Endpoint::load(config.tls.clone()) {
             report.error("tls", error.to_string());
         }
+        report.look_at_audit(&config.audit);
         let tokens = open_tokens(&config, executable);
         let signer = Signer::new(
             tokens,
@@ -174,6 +179,7 @@ impl Report {
             report.look_for_declared(&config.keys, tokens);
             report.look_for_named(&policy, tokens);
             report.look_for_partners_keys(&signer);
+            report.look_for_input_key(&config.audit, &signer);
             let published = config.admin.iter().flat_map(|admin| &admin.jwks_keys);
             for name in published.filter_map(exact) {
                 if !served(tokens, name) {

@@ -52,6 +52,7 @@ mod fair;
 mod gather;
 mod import;
 mod initialize;
+mod input_hash;
 mod inventory;
 mod keys;
 mod lifecycle;

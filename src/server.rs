@@ -22,7 +22,7 @@ use crate::{
     pkcs11::{Health, Token},
     proto,
     scheme::UnixMilliseconds,
-    signer::{self, Clock, PolicyRefused, ReplayMemory, Signer},
+    signer::{self, Clock, InputKeyError, PolicyRefused, ReplayMemory, Signer},
     store::{OpenError, Settings, Store},
     tls::Endpoint,
 };
@@ -59,6 +59,9 @@ pub enum ServerError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] audit::OpenError),
+    /// The key that hashes the audit log's inputs.
+    #[error(transparent)]
+    InputKey(#[from] InputKeyError),
     /// A port.
     #[error("can't listen on {address}: {cause}")]
     Listen {
@@ -157,6 +160,9 @@ impl Server {
         let memory = ReplayMemory::new(store);
         let audit = roll.as_ref().map(|roll| Arc::clone(&roll.audit));
         let signer = Signer::new(tokens, policy, partners, clock, memory, audit);
+        if let Some(key) = &config.audit.input_hash_key {
+            signer.hash_inputs_with(key.clone());
+        }
         let signer = Arc::new(signer);
         start::adopt_policy(&signer, leave).await?;
         // Without it no key is used; it is tried again later.
@@ -292,6 +298,10 @@ impl Server {
             .add_service(services.audit())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
+        if let Err(error) = roll::derive_input_key(&signer, &mut tasks).await {
+            stop_tokens(signer.tokens()).await;
+            return Err(error.into());
+        }
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
         // Outside of systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);

@@ -33,6 +33,7 @@ pub use clock::Clock;
 pub use error::Error;
 pub use idempotency::{Identified, Permitted};
 pub use import::ImportRequest;
+pub use inputs::InputKeyError;
 pub use keys::{Certify, KeyRequest};
 pub use lifecycle::{KeyView, Update, keep};
 pub use long::LongSignature;
@@ -59,6 +60,7 @@ mod clock;
 mod error;
 mod idempotency;
 mod import;
+mod inputs;
 mod keys;
 mod lifecycle;
 mod long;
@@ -423,6 +425,13 @@ impl Signer {
 
     /// The one key of this name among all tokens.
     fn find(&self, name: &KeyName) -> Result<Found, Error> {
+        if self.roll.inputs().is_key(name) {
+            return Err(Error::Unusable {
+                key: name.clone(),
+                why: "it hashes the audit log's inputs (audit.input_hash_key), and is for nothing else"
+                    .to_owned(),
+            });
+        }
         let mut found = Vec::new();
         let mut unusable = None;
         for token in &self.tokens {

@@ -32,6 +32,8 @@ pub struct Config {
     pub durability: Durability,
     /// The token whose Ed25519 key signs checkpoints; by default the first.
     pub checkpoint_token: Option<KeyName>,
+    /// The key of a token with which hashes of inputs are made; without it they are plain SHA-256.
+    pub input_hash_key: Option<KeyName>,
     /// A checkpoint at the latest after so long, if there are new records.
     #[serde(default = "ten")]
     pub checkpoint_seconds: u32,
@@ -68,6 +70,7 @@ impl Default for Config {
             origin: None,
             durability: Durability::Fsync,
             checkpoint_token: None,
+            input_hash_key: None,
             checkpoint_seconds: ten(),
             checkpoint_records: ten_thousand(),
             segment_bytes: sixty_four_mebibytes(),

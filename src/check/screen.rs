@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    AlgorithmReport, KeyReport, Level, PartnerKeyReport, PartnerReport, Report, TokenReport,
-    VersionReport,
+    AlgorithmReport, AuditReport, KeyReport, Level, PartnerKeyReport, PartnerReport, Report,
+    TokenReport, VersionReport,
 };
 use crate::{key::Custody, pkcs11::Attributes};
 
@@ -22,6 +22,9 @@ impl fmt::Display for Report {
             "SCHEMES: {built_in} built in, {} from files\n",
             self.schemes_of_files
         )?;
+        if let Some(log) = &self.audit {
+            audit(log, formatter)?;
+        }
         for finding in &self.findings {
             writeln!(formatter, "{finding}")?;
         }
@@ -110,6 +113,21 @@ fn partners(partners: &[PartnerReport], formatter: &mut fmt::Formatter<'_>) -> f
         writeln!(formatter)?;
     }
     Ok(())
+}
+
+fn audit(log: &AuditReport, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let state = if log.whole { "whole" } else { "NOT WHOLE" };
+    writeln!(formatter, "AUDIT LOG {}: {state}", log.directory)?;
+    let mut line = |name: &str, value: &str| writeln!(formatter, "  {name:10} {value}");
+    line("origin", &log.origin)?;
+    line("vkey", log.vkey.as_deref().unwrap_or("none yet"))?;
+    let removed = match log.first {
+        0 => String::new(),
+        first => format!(", {first} older ones removed"),
+    };
+    line("records", &format!("{}{removed}", log.records))?;
+    line("checkpoint", &format!("covers the first {}", log.covered))?;
+    writeln!(formatter)
 }
 
 impl AlgorithmReport {

@@ -10,6 +10,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    audit,
     config::{ConfigError, location, parse, read},
     partner::{File, Partners},
     scheme::{BUILT_IN, Scheme},
@@ -55,6 +56,18 @@ impl Platforms {
             }
         }
         found
+    }
+
+    /// SHA-256 of the files and their names: what was read, if nobody changes them meanwhile.
+    pub fn digest(&self) -> audit::Digest {
+        let mut all = Vec::new();
+        for path in self.fingerprint().into_keys() {
+            let name = path.as_os_str().as_encoded_bytes();
+            all.extend_from_slice(audit::Digest::of(name).as_bytes());
+            let content = fs::read(&path).unwrap_or_default();
+            all.extend_from_slice(audit::Digest::of(&content).as_bytes());
+        }
+        audit::Digest::of(&all)
     }
 
     /// Those that are named, with the key that names each.

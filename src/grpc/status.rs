@@ -234,7 +234,7 @@ impl From<Error> for Status {
             Error::NoLog => status(Code::FailedPrecondition, reason, text, []),
             Error::Log(error) => of_log(&error, text),
             // What is wrong with it is for the operator: it tells of files.
-            Error::Audit(_) => retry(
+            Error::NoInputKey | Error::Audit(_) => retry(
                 Code::Unavailable,
                 reason,
                 "the audit log is not available, so nothing is done; its operator finds the cause in the daemon's log"

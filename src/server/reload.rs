@@ -114,14 +114,15 @@ async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
 
 /// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
 async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
-    match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
-        Ok(Ok(partners)) => {
+    let load = move || config::load_partners(&platforms).map(|found| (found, platforms.digest()));
+    match tokio::task::spawn_blocking(load).await {
+        Ok(Ok((partners, digest))) => {
             tracing::info!(
                 partners = partners.iter().count(),
                 schemes = partners.schemes().count(),
                 "partners reloaded"
             );
-            if record(signer, Reloadable::Partners, None, true).await {
+            if record(signer, Reloadable::Partners, Some(digest), true).await {
                 signer.replace_partners(partners);
             }
         }

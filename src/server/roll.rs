@@ -10,14 +10,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     audit::{self, Audit, Digest, Keeper, OpenError, Opening, Origin, Sinks, StopReason, Vkey},
     key::PublicKey,
     pkcs11::{Health, Token, TokenError},
-    signer::Checkpoints,
+    signer::{Checkpoints, InputKeyError, Signer},
 };
 
 /// An open log, and the side of it that makes checkpoints.
@@ -180,6 +183,34 @@ async fn checkpoint_key(token: &Token, known: Option<&Vkey>, origin: &Origin) ->
                 sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Has the token make the key that hashes inputs, where the operator wants one. While the token is away nothing is begun,
+/// and it is tried again.
+///
+/// # Errors
+///
+/// [`InputKeyError`], if there is no such key, or it is another kind of key.
+pub(super) async fn derive_input_key(
+    signer: &Arc<Signer>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), InputKeyError> {
+    match signer.derive_input_key(Instant::now() + PATIENCE).await {
+        Err(InputKeyError::Token(error)) => {
+            tracing::error!(%error, "inputs can't be hashed as audit.input_hash_key wants; nothing is begun until they can");
+            let signer = Arc::clone(signer);
+            tasks.spawn(async move {
+                while let Err(error) = signer.derive_input_key(Instant::now() + PATIENCE).await {
+                    if !matches!(error, InputKeyError::Token(_)) {
+                        tracing::error!(%error, "inputs can't be hashed; nothing is begun");
+                    }
+                    sleep(PAUSE).await;
+                }
+            });
+            Ok(())
+        }
+        other => other,
     }
 }
 

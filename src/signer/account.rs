@@ -30,6 +30,7 @@ use crate::{
     signer::{
         Call, Error, KeyView, Permitted, Waits,
         admission::{Admission, Slip},
+        inputs::Inputs,
     },
 };
 
@@ -37,6 +38,7 @@ use crate::{
 pub(super) struct Roll {
     audit: Option<Arc<Audit>>,
     admission: Arc<Admission>,
+    inputs: Inputs,
     denials: AtomicU64,
     waits: Waits,
 }
@@ -94,6 +96,7 @@ impl Roll {
         Arc::new(Self {
             audit,
             admission,
+            inputs: Inputs::default(),
             denials: AtomicU64::new(0),
             waits: Waits::default(),
         })
@@ -105,6 +108,10 @@ impl Roll {
 
     pub(super) const fn admission(&self) -> &Arc<Admission> {
         &self.admission
+    }
+
+    pub(super) const fn inputs(&self) -> &Inputs {
+        &self.inputs
     }
 
     pub(super) const fn waits(&self) -> &Waits {
@@ -298,7 +305,9 @@ impl Account {
             permit.rule(),
             permit.asked(),
         );
-        intent.input = input;
+        intent.input = input
+            .map(|input| self.roll.inputs.recorded(input))
+            .transpose()?;
         intent.public_key = public.map(|public| Digest::from_bytes(public.sha256()));
         let mut state = self.state();
         if let Some((partner, scheme)) = &state.dealing {

@@ -248,6 +248,11 @@ pub enum Error {
     /// The log can't be read, or has not got what is wanted.
     #[error("{0}")]
     Log(#[from] ReadError),
+    /// The hash of what comes can't be made as the operator wants it.
+    #[error(
+        "the token has not made the key with which the audit log's inputs are hashed, so nothing is begun; try again"
+    )]
+    NoInputKey,
     /// It can't be recorded, and so it is not done, or not answered.
     #[error("{0}")]
     Audit(#[from] AuditError),
@@ -286,7 +291,7 @@ impl Error {
             Self::Platform(error) => error.reason(),
             Self::NoLog => "AUDIT_DISABLED",
             Self::Log(error) => error.reason(),
-            Self::Audit(_) => "AUDIT_UNAVAILABLE",
+            Self::NoInputKey | Self::Audit(_) => "AUDIT_UNAVAILABLE",
             Self::Token(error) => error.reason(),
             Self::VersionNotEnabled { state, .. } => match state {
                 VersionState::Enabled | VersionState::Disabled => "KEY_VERSION_DISABLED",

@@ -9,6 +9,7 @@
 mod admin;
 mod approval;
 mod audit;
+mod audit_settings;
 mod audited;
 mod auditor;
 mod calls;
