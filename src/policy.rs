@@ -173,7 +173,7 @@ impl Policy {
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.rules.len() - self.approvals.len()
     }
 
     /// Whether there is no rule; a file without rules is refused, so there always is one.

@@ -44,6 +44,7 @@ pub use platform::{
     Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
     missing_or_wrong,
 };
+pub use reading::LogRead;
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
@@ -65,6 +66,7 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod reading;
 mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
@@ -81,6 +83,7 @@ pub struct Signer {
     lives: Arc<lifecycle::Lives>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
+    readers: reading::Readers,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -183,6 +186,7 @@ impl Signer {
             roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
+            readers: reading::Readers::default(),
         }
     }
 

@@ -75,8 +75,8 @@ async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
         }
         Ok(policy) => policy,
         Err(error) => {
-            tracing::error!(%error, "the new policy is refused; the old one stays in force");
             signer.refuse_policy(Some(error.to_string()));
+            tracing::error!(%error, "the new policy is refused; the old one stays in force");
             record(signer, Reloadable::Policy, None, false).await;
             return false;
         }
@@ -85,32 +85,29 @@ async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
     let leave = match signer.leave_for_policy(&policy).await {
         Ok(leave) => leave,
         Err(refused) => {
+            signer.refuse_policy(Some(refused.to_string()));
             if is_news {
                 tracing::error!(error = %refused, "the new policy is refused; the old one stays in force");
                 record(signer, Reloadable::Policy, digest, false).await;
             }
-            signer.refuse_policy(Some(refused.to_string()));
             return true;
         }
     };
     if let Err(error) = signer.adopt_policy(&policy, leave).await {
         if leave != PolicyLeave::Free {
-            tracing::error!(%error, "the new policy can't be taken yet; the old one stays in force");
             signer.refuse_policy(Some(error.to_string()));
+            tracing::error!(%error, "the new policy can't be taken yet; the old one stays in force");
             return true;
         }
         // It allows no more than the old one, or nobody asked for approval: that must not wait for the store.
         tracing::warn!(%error, "that this policy is in force can't be remembered");
     }
-    tracing::info!(
-        policy = policy.digest(),
-        rules = policy.len(),
-        "policy reloaded"
-    );
     // Before it decides anything.
     if record(signer, Reloadable::Policy, digest, true).await {
+        let (digest, rules) = (policy.digest().to_owned(), policy.len());
         signer.replace_policy(policy);
         signer.refuse_policy(None);
+        tracing::info!(policy = digest, rules, "policy reloaded");
     }
     false
 }

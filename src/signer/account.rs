@@ -19,12 +19,14 @@ use crate::{
     algorithm::{Algorithm, Hash},
     audit::{
         Audit, AuditError, Caller, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct,
-        KeyChange, Name, Ticket, Word,
+        KeyChange, LogRead, Name, Ticket, Word,
     },
     identity::Identity,
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
-    policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
+    policy::{
+        Asked, Denied, Keyless, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use,
+    },
     signer::{
         Call, Error, KeyView, Permitted, Waits,
         admission::{Admission, Slip},
@@ -319,6 +321,23 @@ impl Account {
             let wait = audit.record(Event::KeyChanged(change));
             self.state().waits.push(Box::pin(wait));
         }
+    }
+
+    /// The log was read: so many records, of which this was the first to be looked at.
+    pub(super) fn log_read(&self, granted: &Granted<Keyless>, first: u64, shown: u64) {
+        let Some(audit) = &self.roll.audit else {
+            return;
+        };
+        let wait = audit.record(Event::LogRead(LogRead {
+            caller: self.identity.as_ref().into(),
+            call: self.call.clone(),
+            rule: Name::fitted(granted.rule()),
+            first,
+            shown,
+        }));
+        let mut state = self.state();
+        state.idle = None;
+        state.waits.push(Box::pin(wait));
     }
 
     /// Records what came of it all, and gives the result when that is on the disk. If it can't be, the result is

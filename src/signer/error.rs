@@ -2,7 +2,7 @@
 
 use crate::{
     algorithm::Algorithm,
-    audit::AuditError,
+    audit::{AuditError, ReadError},
     jose::{
         HeaderError,
         jwe::{DecryptionFailed, EncryptError, InvalidRecipient},
@@ -242,6 +242,12 @@ pub enum Error {
     /// A platform's message that was not dealt with.
     #[error("{0}")]
     Platform(#[from] PlatformError),
+    /// The operator wants no log.
+    #[error("this daemon keeps no audit log: its configuration has audit.enabled = false")]
+    NoLog,
+    /// The log can't be read, or has not got what is wanted.
+    #[error("{0}")]
+    Log(#[from] ReadError),
     /// It can't be recorded, and so it is not done, or not answered.
     #[error("{0}")]
     Audit(#[from] AuditError),
@@ -278,6 +284,8 @@ impl Error {
             Self::Choice(choice) => choice.reason(),
             Self::NotReady(_) => "PARTNER_NOT_READY",
             Self::Platform(error) => error.reason(),
+            Self::NoLog => "AUDIT_DISABLED",
+            Self::Log(error) => error.reason(),
             Self::Audit(_) => "AUDIT_UNAVAILABLE",
             Self::Token(error) => error.reason(),
             Self::VersionNotEnabled { state, .. } => match state {

@@ -119,6 +119,7 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
                 purpose_name(key),
                 algorithm_names(key).join(" "),
                 short(&key.primary_version),
+                states_name(key),
                 key.token.clone(),
                 custody_name(key),
             ]
@@ -130,6 +131,7 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
         "purpose",
         "algorithms",
         "primary",
+        "states",
         "token",
         "custody",
     ];
@@ -430,6 +432,27 @@ fn state_name(version: &KeyVersion) -> String {
     let name = version.state().as_str_name();
     let name = name.strip_prefix("KEY_VERSION_STATE_").unwrap_or(name);
     name.to_ascii_lowercase()
+}
+
+/// The state of all versions, or how many are in each.
+fn states_name(key: &Key) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for version in &key.versions {
+        let state = state_name(version);
+        match counts.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((state, 1)),
+        }
+    }
+    match counts.as_slice() {
+        [(state, _)] => state.clone(),
+        several => {
+            let told = several
+                .iter()
+                .map(|(state, count)| format!("{count} {state}"));
+            told.collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// RFC 3339.
