@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) module: Option<(PathBuf, Vec<(String, String)>)>,
     /// The directory of partners' files.
     pub(crate) partners: Option<PathBuf>,
+    /// What else is in the policy.
+    pub(crate) policy: String,
 }
 
 /// A daemon that serves.
@@ -94,11 +96,16 @@ impl Daemon {
 
     /// So many connections.
     pub(crate) fn connect(&self, count: usize) -> Vec<Client> {
+        self.connect_as(&self.client, count)
+    }
+
+    /// So many connections with this certificate.
+    pub(crate) fn connect_as(&self, client: &Leaf, count: usize) -> Vec<Client> {
         let config = Config {
             address: self.address.clone(),
             ca: self.ca.clone(),
-            certificate: self.client.cert.clone(),
-            key: self.client.key.clone(),
+            certificate: client.cert.clone(),
+            key: client.key.clone(),
             server_name: None,
         };
         (0..count)
@@ -152,8 +159,9 @@ name = "partners"
 identities = ["{0}"]
 partners = ["*"]
 operations = ["sign_request", "verify_callback"]
-"#,
-        Pki::spiffe_id("bench")
+{1}"#,
+        Pki::spiffe_id("bench"),
+        settings.policy
     );
     fs::write(directory.join("policy.toml"), policy).expect("the policy");
     let conf = token.conf().display().to_string();

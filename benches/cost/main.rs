@@ -31,6 +31,7 @@ mod bare;
 mod daemon;
 mod kind;
 mod load;
+mod noisy;
 #[path = "../../tests/integration/pki.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the tests use more of it")]
 mod pki;
@@ -109,6 +110,7 @@ async fn measure(arguments: &Arguments) -> Report {
         verify: true,
         module: None,
         partners: None,
+        policy: String::new(),
     };
     let mut report = Report::new(cores());
     let wanted = |name: &str| name.contains(&arguments.only);
@@ -155,6 +157,10 @@ async fn measure(arguments: &Arguments) -> Report {
         }
     }
     drop(checked);
+    if wanted(noisy::NOISY) {
+        let (rounds, seconds) = (arguments.rounds, arguments.seconds);
+        report.add(noisy::row(&pki, &token, &settings, rounds, seconds).await);
+    }
 
     if wanted(LOOK_UPS) {
         report.add(look_ups(&pki, &token).await);

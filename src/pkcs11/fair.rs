@@ -73,18 +73,34 @@ impl<T> FairQueue<T> {
         job: T,
         room: Room,
     ) -> Result<Vec<T>, T> {
+        let own = self.lines.get(who);
+        let own_jobs = own.map_or(0, |line| line.jobs.len()) + 1;
+        let own_bytes = own.map_or(0, |line| line.bytes) + bytes;
+        let jobs_of = |line: &Line<T>| line.jobs.len().saturating_sub(own_jobs);
+        let bytes_of = |line: &Line<T>| line.bytes.saturating_sub(own_bytes);
+        // First whether those who have more can make enough room: nobody has to go in vain.
+        if !self.has_room(bytes, room) {
+            let of_others = |more: &dyn Fn(&Line<T>) -> usize| -> usize {
+                let others = self.lines.iter().filter(|(other, _)| *other != who);
+                others.map(|(_, line)| more(line)).sum()
+            };
+            let missing_jobs = (self.jobs + 1).saturating_sub(room.jobs);
+            let missing_bytes = (self.bytes.saturating_add(bytes)).saturating_sub(room.bytes);
+            if of_others(&jobs_of) < missing_jobs || of_others(&bytes_of) < missing_bytes {
+                return Err(job);
+            }
+        }
         let mut gone = Vec::new();
         while !self.has_room(bytes, room) {
             let by_jobs = self.jobs >= room.jobs;
-            let size = |line: &Line<T>| if by_jobs { line.jobs.len() } else { line.bytes };
-            let own = self.lines.get(who).map_or(0, size) + if by_jobs { 1 } else { bytes };
-            let others = self.lines.iter().filter(|(other, _)| *other != who);
-            let largest = others.max_by_key(|(_, line)| size(line));
-            let Some(victim) = largest
-                .filter(|(_, line)| size(line) > own)
-                .map(|(victim, _)| victim.clone())
-            else {
-                return Err(job);
+            let more = |other: &&Who| match self.lines.get(other) {
+                Some(line) if by_jobs => jobs_of(line),
+                Some(line) => bytes_of(line),
+                None => 0,
+            };
+            let others = self.turns.iter().filter(|other| *other != who);
+            let Some(victim) = others.max_by_key(more).cloned() else {
+                break;
             };
             gone.extend(self.pop(&victim, VecDeque::pop_back));
         }

@@ -11,6 +11,7 @@ mod approvals;
 mod conditions;
 mod model;
 mod partners;
+mod quotas;
 
 const RS256: Algorithm = Algorithm::RsaPkcs1(Hash::Sha256);
 const ES256: Algorithm = Algorithm::Ecdsa(Curve::P256);

@@ -424,3 +424,6 @@ const A_DAY: u64 = 86_400_000;
 /// When one of those at work may have ended.
 const SOON: Duration = Duration::from_millis(100);
 const LEAST_SWEEP: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What callers can do to a token: bad ciphertexts, and more work than it can take.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chancery::proto::v1::BatchSignRequest;
 
 use super::*;
 
@@ -104,6 +105,85 @@ async fn a_full_queue_sends_away_and_loses_nothing() {
     let answers = futures_util::future::join_all((0..5).map(|_| bench.sign())).await;
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(bench.started(), 1);
+}
+
+/// Turns go round: one signature of a quiet caller waits for a few of a noisy one's, however many of those wait, one by
+/// one or in batches. What the token did meanwhile is counted, with what it did before the quiet call had come to it and
+/// after: so the bounds are wide, and far from what waiting for all would be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_caller_waits_for_few_of_a_noisy_one() {
+    let bench = Bench::with(|setup| {
+        let seat = &mut setup.tokens[0];
+        (seat.workers, seat.threads) = (1, 1);
+        setup.policy = setup.policy.replace(
+            "[\"spiffe://chancery.test/test\"]",
+            "[\"spiffe://chancery.test/test\", \"spiffe://chancery.test/noisy\"]",
+        );
+    });
+    bench.create_payouts().await;
+    let (kind, purpose) = (KeyType::EcP256, KeyPurpose::Sign);
+    bench.create("noise", kind, purpose, Algorithm::Es256).await;
+    let slowly = Fault::Delay(Duration::from_millis(20));
+    bench.order(Function::Sign, slowly, Times::Forever);
+    let noisy = bench.daemon.client("noisy");
+
+    let singles = tokio::spawn({
+        let noisy = noisy.clone();
+        async move {
+            let calls = (0..200).map(|_| sign(&noisy, "keys/noise", MESSAGE));
+            futures_util::future::join_all(calls).await
+        }
+    });
+    wait_for_queue(&bench, 150.0).await;
+    let before = bench.calls(Function::Sign);
+    bench.sign().await.unwrap();
+    let meanwhile = bench.calls(Function::Sign) - before;
+    // The frame that the token was at has 16 at most, the next one 4.
+    assert!(meanwhile <= 75, "{meanwhile} signatures");
+    for answer in singles.await.unwrap() {
+        answer.unwrap();
+    }
+
+    let batches = tokio::spawn(async move {
+        let request = SignRequest {
+            name: "keys/noise".to_owned(),
+            algorithm: Algorithm::Es256.into(),
+            message: Some(MESSAGE.into()),
+            ecdsa_encoding: EcdsaEncoding::Raw.into(),
+            ..SignRequest::default()
+        };
+        let calls = (0..12).map(|_| {
+            let requests = vec![request.clone(); 20];
+            let mut client = noisy.signing();
+            async move { client.batch_sign(BatchSignRequest { requests }).await }
+        });
+        futures_util::future::join_all(calls).await
+    });
+    wait_for_queue(&bench, 8.0).await;
+    let before = bench.calls(Function::Sign);
+    bench.sign().await.unwrap();
+    let meanwhile = bench.calls(Function::Sign) - before;
+    // The batch that the token was at has 20, and so has the next.
+    assert!(meanwhile <= 100, "{meanwhile} signatures");
+    for answer in batches.await.unwrap() {
+        answer.unwrap();
+    }
+}
+
+/// Waits until so many operations wait for the token.
+async fn wait_for_queue(bench: &Bench, length: f64) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (_, metrics) = bench.daemon.admin_get("/metrics");
+        let mut lines = metrics.lines();
+        let line = lines.find_map(|line| line.strip_prefix("chancery_token_queue_length{"));
+        let number = line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        if number.is_some_and(|number| number >= length) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{line:?}");
+        pause(2).await;
+    }
 }
 
 /// A JWE whose encrypted key is another: some bits of it flipped, all of it noise, too short, or nought.
