@@ -10,7 +10,7 @@ use std::{
 
 use prost::Message;
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "proto/chancery/v1/resources.proto",
     "proto/chancery/v1/key_service.proto",
     "proto/chancery/v1/approval_service.proto",
@@ -18,6 +18,7 @@ const FILES: [&str; 7] = [
     "proto/chancery/v1/jose_service.proto",
     "proto/chancery/v1/platform_service.proto",
     "proto/chancery/v1/partner_service.proto",
+    "proto/chancery/v1/audit_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -289,6 +289,7 @@ impl Server {
             .add_service(services.jose())
             .add_service(services.partners())
             .add_service(services.platform())
+            .add_service(services.audit())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
@@ -449,7 +450,7 @@ const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     "chancery.v1.KeyService",
     "chancery.v1.ApprovalService",
@@ -457,4 +458,5 @@ const SERVICES: [&str; 7] = [
     "chancery.v1.JoseService",
     "chancery.v1.PartnerService",
     "chancery.v1.PlatformService",
+    "chancery.v1.AuditService",
 ];

@@ -12,7 +12,6 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
@@ -44,6 +43,7 @@ pub use platform::{
     Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
     missing_or_wrong,
 };
+pub use reading::LogRead;
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
@@ -65,6 +65,7 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod reading;
 mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
@@ -81,6 +82,7 @@ pub struct Signer {
     lives: Arc<lifecycle::Lives>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
+    readers: reading::Readers,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -183,6 +185,7 @@ impl Signer {
             roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
+            readers: reading::Readers::default(),
         }
     }
 
@@ -324,11 +327,9 @@ impl Signer {
                 results[index] = Some(result);
             }
         }
-        let closed = accounts.into_iter().zip(results).map(|(account, result)| {
-            account.close(result.unwrap_or(Err(Error::Token(TokenError::Lost))))
-        });
-        // All of them tell the log before the first waits for the disk.
-        join_all(closed).await
+        let lost = || Err(Error::Token(TokenError::Lost));
+        let results = results.into_iter().map(|one| one.unwrap_or_else(lost));
+        self.roll.close_all(accounts.into_iter().zip(results)).await
     }
 
     /// Everything of signing that comes before the token.

@@ -50,6 +50,7 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
             },
             compression_allowed: false,
             critical: false,
+            maximum_uses: None,
         };
         let call = Call {
             request: None,

@@ -103,6 +103,7 @@ pub(super) fn import_request(asked: v1::ImportKeyRequest) -> Result<ImportReques
             content_encryptions: asked.content_encryptions,
             compression_allowed: asked.compression_allowed,
             critical: false,
+            maximum_uses: 0,
             request_id: String::new(),
         })?,
         custody,

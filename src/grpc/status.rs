@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    audit::ReadError,
     key::{KeyName, KeyVersion},
     partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
@@ -157,7 +158,6 @@ impl From<Error> for Status {
                 text,
                 [("key", key.to_string())],
             ),
-            Error::UsesUncounted(_) => invalid(reason, text),
             Error::Store(error) => error.into(),
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,
@@ -231,6 +231,8 @@ impl From<Error> for Status {
                 ],
             ),
             Error::Platform(error) => of_platform(error, text),
+            Error::NoLog => status(Code::FailedPrecondition, reason, text, []),
+            Error::Log(error) => of_log(&error, text),
             // What is wrong with it is for the operator: it tells of files.
             Error::Audit(_) => retry(
                 Code::Unavailable,
@@ -241,6 +243,42 @@ impl From<Error> for Status {
             ),
             Error::Token(error) => of_token(&error),
         }
+    }
+}
+
+fn of_log(error: &ReadError, text: String) -> Status {
+    let reason = error.reason();
+    match error {
+        // It tells of files.
+        ReadError::Fault(_)
+        | ReadError::File(_)
+        | ReadError::Checkpoint(_)
+        | ReadError::Altered(_) => status(
+            Code::DataLoss,
+            reason,
+            "the audit log can't be read as it was written; its operator finds the cause in the daemon's log"
+                .to_owned(),
+            [],
+        ),
+        ReadError::NoCheckpoint => status(Code::FailedPrecondition, reason, text, []),
+        ReadError::NotCovered { size, .. } => status(
+            Code::OutOfRange,
+            reason,
+            text,
+            [("tree_size", size.to_string())],
+        ),
+        ReadError::NotThere { end, .. } => status(
+            Code::NotFound,
+            reason,
+            text,
+            [("record_count", end.to_string())],
+        ),
+        ReadError::Removed { first, .. } => status(
+            Code::OutOfRange,
+            reason,
+            text,
+            [("first_sequence", first.to_string())],
+        ),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     algorithm::Algorithm,
-    audit::AuditError,
+    audit::{AuditError, ReadError},
     jose::{
         HeaderError,
         jwe::{DecryptionFailed, EncryptError, InvalidRecipient},
@@ -154,11 +154,6 @@ pub enum Error {
         /// How often each of its versions may be used.
         maximum: u64,
     },
-    /// A limit of uses for a key whose uses are not counted.
-    #[error(
-        "{0} is not a key that makes signatures, MACs or ciphertexts: its uses are not counted"
-    )]
-    UsesUncounted(KeyName),
     /// The store could not do it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -247,6 +242,12 @@ pub enum Error {
     /// A platform's message that was not dealt with.
     #[error("{0}")]
     Platform(#[from] PlatformError),
+    /// The operator wants no log.
+    #[error("this daemon keeps no audit log: its configuration has audit.enabled = false")]
+    NoLog,
+    /// The log can't be read, or has not got what is wanted.
+    #[error("{0}")]
+    Log(#[from] ReadError),
     /// It can't be recorded, and so it is not done, or not answered.
     #[error("{0}")]
     Audit(#[from] AuditError),
@@ -283,6 +284,8 @@ impl Error {
             Self::Choice(choice) => choice.reason(),
             Self::NotReady(_) => "PARTNER_NOT_READY",
             Self::Platform(error) => error.reason(),
+            Self::NoLog => "AUDIT_DISABLED",
+            Self::Log(error) => error.reason(),
             Self::Audit(_) => "AUDIT_UNAVAILABLE",
             Self::Token(error) => error.reason(),
             Self::VersionNotEnabled { state, .. } => match state {
@@ -309,7 +312,6 @@ impl Error {
             Self::NotCounted { .. } => "QUOTA_NOT_COUNTED",
             Self::UsesExhausted { .. } => "KEY_USES_EXHAUSTED",
             Self::UsesRaised { .. } => "MAXIMUM_USES_RAISED",
-            Self::UsesUncounted(_) => "MAXIMUM_USES_INVALID",
             Self::Store(error) => error.reason(),
         }
     }

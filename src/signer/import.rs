@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Account, Approved, Call, Error, Found, Granted, KeyRequest, KeyView, Signer, lifecycle::Maker,
+    Account, Approved, Call, Error, Found, Granted, KeyRequest, KeyView, Signer, keys::Making,
+    lifecycle::Maker,
 };
 use crate::{
     algorithm::Algorithm,
@@ -116,7 +117,12 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody, false),
+            Making {
+                usage: &usage,
+                custody,
+                critical: false,
+                maximum_uses: key.maximum_uses,
+            },
             token,
             token.import(permit, &usage, custody, wrapped, call.deadline),
         );

@@ -1,6 +1,6 @@
 //! Making keys, looking at them, and certificate requests. Keys from elsewhere: see `import`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Account, Approved, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request,
@@ -36,6 +36,17 @@ pub struct KeyRequest {
     pub compression_allowed: bool,
     /// Whether it is marked critical, for good.
     pub critical: bool,
+    /// How often each version may be used to make something, if that is limited.
+    pub maximum_uses: Option<u64>,
+}
+
+/// What a key is to be like that is being made.
+#[derive(Clone, Copy)]
+pub(super) struct Making<'a> {
+    pub(super) usage: &'a Usage,
+    pub(super) custody: Custody,
+    pub(super) critical: bool,
+    pub(super) maximum_uses: Option<u64>,
 }
 
 impl Signer {
@@ -66,6 +77,7 @@ impl Signer {
             content_encryptions,
             compression_allowed,
             critical,
+            maximum_uses,
         } = request;
         // The policy has no answer to that.
         if algorithms.is_empty() {
@@ -105,7 +117,12 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody, critical),
+            Making {
+                usage: &usage,
+                custody,
+                critical,
+                maximum_uses,
+            },
             token,
             token.create(permit, usage.clone(), call.deadline),
         );
@@ -120,10 +137,16 @@ impl Signer {
         &self,
         call: &Call,
         name: &KeyName,
-        (usage, custody, critical): (&Usage, Custody, bool),
+        wanted: Making<'_>,
         token: &Token,
         make: impl Future<Output = Result<Arc<Key>, TokenError>> + Send,
     ) -> Result<KeyView, Error> {
+        let Making {
+            usage,
+            custody,
+            critical,
+            maximum_uses,
+        } = wanted;
         let held = self.hold(name, call.deadline).await?;
         let outcome = async {
             token.refresh().await?;
@@ -136,7 +159,17 @@ impl Signer {
             }
             let exists = || Error::Token(TokenError::Exists(name.clone()));
             let key = match self.find(name) {
-                Err(Error::NoSuchKey(_) | Error::Token(_)) => make.await?,
+                Err(Error::NoSuchKey(_) | Error::Token(_)) => {
+                    // Before the key is there: it shall never be without its limit.
+                    if facts.maximum_uses != maximum_uses {
+                        let limit = |facts: &mut store::KeyFacts| {
+                            facts.maximum_uses = maximum_uses;
+                            Ok(())
+                        };
+                        self.change(name, None, limit).await?;
+                    }
+                    make.await?
+                }
                 Ok(found) => {
                     let first = versions.get(&Version::FIRST);
                     let asked = call.request.is_some();
@@ -184,6 +217,24 @@ impl Signer {
             .seen(verdict)
             .and_then(|_granted| self.known_view(name));
         account.close(view).await
+    }
+
+    /// How often the versions of a key were used to make something: of a key whose uses are limited, while the store
+    /// can be asked.
+    pub async fn uses(&self, view: &KeyView) -> BTreeMap<Version, u64> {
+        let mut uses = BTreeMap::new();
+        if view.facts.maximum_uses.is_none() {
+            return uses;
+        }
+        for one in view.key.iter().flat_map(|key| &key.versions) {
+            match self.roll.admission().uses(&one.version).await {
+                Ok(count) => uses.extend([(one.version.version, count)]),
+                Err(error) => {
+                    tracing::warn!(key = %one.version, %error, "how often it was used can't be told");
+                }
+            }
+        }
+        uses
     }
 
     /// The keys that the caller may see, by name.

@@ -87,6 +87,7 @@ pub fn new_key(id: &str, key_type: KeyType, algorithms: &[Algorithm]) -> CreateK
         compression_allowed: false,
         critical: false,
         request_id: String::new(),
+        maximum_uses: 0,
     }
 }
 

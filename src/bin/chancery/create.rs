@@ -40,6 +40,9 @@ pub(crate) struct Create {
     /// A JWE for it may be compressed
     #[arg(long)]
     allow_compression: bool,
+    /// How often each version may be used to make something; it can be lowered later, and not raised
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    maximum_uses: Option<i64>,
     /// Mark it, for good, as one whose loss or misuse would be grave
     #[arg(long)]
     critical: bool,
@@ -83,6 +86,7 @@ impl Create {
                 .collect(),
             compression_allowed: self.allow_compression,
             critical: self.critical,
+            maximum_uses: self.maximum_uses.unwrap_or_default(),
             request_id: self.request_id,
         };
         if self.propose {

@@ -119,6 +119,7 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
                 purpose_name(key),
                 algorithm_names(key).join(" "),
                 short(&key.primary_version),
+                states_name(key),
                 key.token.clone(),
                 custody_name(key),
             ]
@@ -130,6 +131,7 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
         "purpose",
         "algorithms",
         "primary",
+        "states",
         "token",
         "custody",
     ];
@@ -267,6 +269,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
             format!("every {} s, next {next}", period.seconds),
         ));
     }
+    if key.maximum_uses > 0 {
+        lines.push(("maximum uses", key.maximum_uses.to_string()));
+    }
     if !key.etag.is_empty() {
         lines.push(("etag", output::printable(&key.etag)));
     }
@@ -281,6 +286,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
         }
         if version.create_time.is_some() {
             lines.push(("created", time_name(version.create_time)));
+        }
+        if let Some(uses) = version.uses {
+            lines.push(("uses", uses.to_string()));
         }
         if !version.created_by.is_empty() {
             lines.push(("created by", output::printable(&version.created_by)));
@@ -383,6 +391,7 @@ pub(crate) fn as_json(key: &Key) -> Value {
                 "create_time": version.create_time.map(|time| time.to_string()),
                 "destroy_time": version.destroy_time.map(|time| time.to_string()),
                 "created_by": version.created_by,
+                "uses": version.uses,
             })
         })
         .collect::<Vec<_>>();
@@ -402,6 +411,7 @@ pub(crate) fn as_json(key: &Key) -> Value {
         "etag": key.etag,
         "rotation_period_seconds": key.rotation_period.map(|period| period.seconds),
         "next_rotation_time": key.next_rotation_time.map(|time| time.to_string()),
+        "maximum_uses": (key.maximum_uses > 0).then_some(key.maximum_uses),
         "versions": versions,
     })
 }
@@ -422,6 +432,27 @@ fn state_name(version: &KeyVersion) -> String {
     let name = version.state().as_str_name();
     let name = name.strip_prefix("KEY_VERSION_STATE_").unwrap_or(name);
     name.to_ascii_lowercase()
+}
+
+/// The state of all versions, or how many are in each.
+fn states_name(key: &Key) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for version in &key.versions {
+        let state = state_name(version);
+        match counts.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((state, 1)),
+        }
+    }
+    match counts.as_slice() {
+        [(state, _)] => state.clone(),
+        several => {
+            let told = several
+                .iter()
+                .map(|(state, count)| format!("{count} {state}"));
+            told.collect::<Vec<_>>().join(", ")
+        }
+    }
 }
 
 /// RFC 3339.

@@ -76,6 +76,9 @@ pub(crate) struct Update {
     /// Make the next version, and have it sign, every so many seconds; 0 is never
     #[arg(long, value_name = "SECONDS")]
     rotation_period: Option<u32>,
+    /// How often each version may be used to make something; lower than it is, if there is a limit
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    maximum_uses: Option<i64>,
     /// Only if the key's etag is this
     #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
@@ -205,9 +208,13 @@ impl Update {
                 nanos: 0,
             });
         }
+        if let Some(number) = self.maximum_uses {
+            paths.push("maximum_uses".to_owned());
+            key.maximum_uses = number;
+        }
         if paths.is_empty() {
             return Err(Trouble::Usage(
-                "expected at least one of --description, --label, --primary and --rotation-period"
+                "expected at least one of --description, --label, --primary, --rotation-period and --maximum-uses"
                     .to_owned(),
             ));
         }

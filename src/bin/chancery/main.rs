@@ -137,7 +137,7 @@ enum Command {
     /// List partners, show whether their keys are ready, fetch their public keys
     #[command(subcommand)]
     Partners(partners::Partners),
-    /// Examine an audit log, prove its records, without a daemon
+    /// Read the audit log, prove its records; examine one without a daemon
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// List, show, test and try schemes, the signing rules of platforms

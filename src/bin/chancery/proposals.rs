@@ -241,6 +241,7 @@ fn details(proposal: &Proposal) -> Vec<(&'static str, String)> {
         "content_encryptions",
         "compression_allowed",
         "custody",
+        "maximum_uses",
         "critical",
         "method",
         "wrapping_key",
@@ -309,6 +310,7 @@ fn content(act: &ProposedAct) -> Value {
             "algorithms": algorithms(&request.algorithms),
             "content_encryptions": encryptions(&request.content_encryptions),
             "compression_allowed": request.compression_allowed,
+            "maximum_uses": request.maximum_uses,
             "critical": request.critical,
         }),
         Some(Act::ImportKey(request)) => json!({

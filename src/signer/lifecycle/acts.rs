@@ -30,6 +30,8 @@ pub struct Update {
     pub primary: Option<Version>,
     /// How often it is rotated; `Some(None)` is never.
     pub rotation_period: Option<Option<Duration>>,
+    /// How often each version may be used to make something; `Some(None)` is no limit.
+    pub maximum_uses: Option<Option<u64>>,
     /// What the key's etag must be.
     pub etag: Option<String>,
 }
@@ -103,7 +105,9 @@ impl Signer {
         name: &KeyName,
         update: &Update,
     ) -> Result<KeyView, Error> {
-        let says = update.description.is_some() || update.labels.is_some();
+        let says = update.description.is_some()
+            || update.labels.is_some()
+            || update.maximum_uses.is_some();
         let rotates = update.primary.is_some() || update.rotation_period.is_some();
         if says || !rotates {
             self.may_change(account, call, name, Operation::Update)
@@ -124,6 +128,15 @@ impl Signer {
             }
             if let Some(labels) = &update.labels {
                 facts.labels.clone_from(labels);
+            }
+            if let Some(wanted) = update.maximum_uses {
+                if let Some(maximum) = facts.maximum_uses
+                    && wanted.is_none_or(|wanted| wanted > maximum)
+                {
+                    let key = name.clone();
+                    return Err(Error::UsesRaised { key, maximum });
+                }
+                facts.maximum_uses = wanted;
             }
             if let Some(primary) = update.primary {
                 let version = version_of(name, primary);
@@ -387,42 +400,6 @@ impl Signer {
         .await
     }
 
-    /// Waits for leave to change what the token has of a key: others, here and in other daemons, may be at it.
-    pub(in crate::signer) async fn hold(
-        &self,
-        name: &KeyName,
-        deadline: Instant,
-    ) -> Result<Claim, Error> {
-        loop {
-            if let Some(claim) = self.try_hold(name).await? {
-                return Ok(claim);
-            }
-            if Instant::now() + HOLD_PAUSE > deadline {
-                return Err(Error::KeyHeld(name.clone()));
-            }
-            tokio::time::sleep(HOLD_PAUSE).await;
-        }
-    }
-
-    pub(super) async fn try_hold(&self, name: &KeyName) -> Result<Option<Claim>, Error> {
-        let lifecycle = self.lives.store()?.lifecycle();
-        Ok(lifecycle.hold(name, self.time(), HOLD_LEASE).await?)
-    }
-
-    /// Gives the leave back; after an error that leaves open what was done, the next one is told to look.
-    pub(in crate::signer) async fn let_go<T>(
-        &self,
-        held: Option<Claim>,
-        outcome: &Result<T, Error>,
-    ) {
-        let is_open = outcome.as_ref().is_err_and(Error::leaves_open);
-        if let Some(held) = held.filter(|_| !is_open)
-            && let Err(error) = held.release().await
-        {
-            tracing::warn!(%error, "a key is held until its lease is over");
-        }
-    }
-
     /// A key, also one of which the token has nothing any more.
     pub(in crate::signer) fn known_view(&self, name: &KeyName) -> Result<KeyView, Error> {
         match self.find(name) {
@@ -515,6 +492,3 @@ pub(super) fn version_of(name: &KeyName, version: Version) -> KeyVersion {
 
 /// How often a change is made anew on top of somebody else's.
 const MOST_TRIES: u32 = 10;
-/// Longer than a token may take to make a key.
-const HOLD_LEASE: Duration = Duration::from_secs(120);
-const HOLD_PAUSE: Duration = Duration::from_millis(50);

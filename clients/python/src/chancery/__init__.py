@@ -10,6 +10,7 @@ from chancery.algorithms import (
     Serialization,
 )
 from chancery.approvals import GivenApproval, Proposal
+from chancery.audit import AuditCheckpoint, AuditRecord, AuditState, ProvenRecord, verify_note
 from chancery.client import Client
 from chancery.connection import ConfigurationError
 from chancery.errors import (
@@ -58,6 +59,9 @@ from chancery.results import (
 __all__ = [
     "Algorithm",
     "AlreadyExists",
+    "AuditCheckpoint",
+    "AuditRecord",
+    "AuditState",
     "CertificateRequest",
     "ChanceryError",
     "Client",
@@ -95,6 +99,7 @@ __all__ = [
     "PartnerScheme",
     "Proposal",
     "Protections",
+    "ProvenRecord",
     "PublicKey",
     "ResourceExhausted",
     "Scheme",
@@ -107,4 +112,5 @@ __all__ = [
     "Unavailable",
     "Verdict",
     "Verification",
+    "verify_note",
 ]

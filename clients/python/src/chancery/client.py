@@ -14,6 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from chancery import wire
 from chancery._generated.chancery.v1 import (
     approval_service_pb2_grpc,
+    audit_service_pb2_grpc,
     jose_service_pb2,
     jose_service_pb2_grpc,
     key_service_pb2,
@@ -36,6 +37,7 @@ from chancery.algorithms import (
     to_wire,
 )
 from chancery.approvals import ApprovalCalls
+from chancery.audit import AuditCalls
 from chancery.connection import Settings, open_channel
 from chancery.errors import ChanceryError, IntegrityError, from_rpc_error, translated
 from chancery.names import resource_name
@@ -57,7 +59,7 @@ from chancery.results import (
 from chancery.secrets_in import ImportCalls
 
 
-class Client(PlatformCalls, PartnerCalls, ImportCalls, ApprovalCalls):
+class Client(PlatformCalls, PartnerCalls, ImportCalls, ApprovalCalls, AuditCalls):
     """Speaks with one daemon over mutual TLS. Safe to share between threads; close it, or use it in `with`.
 
     `ca`, `certificate` and `key` are paths of PEM files. `timeout` is in seconds and holds for every call
@@ -85,6 +87,7 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls, ApprovalCalls):
         self.jose: Any = jose_service_pb2_grpc.JoseServiceStub(self._channel)
         self.platforms: Any = platform_service_pb2_grpc.PlatformServiceStub(self._channel)
         self.partners: Any = partner_service_pb2_grpc.PartnerServiceStub(self._channel)
+        self.audit: Any = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
 
     @classmethod
