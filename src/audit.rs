@@ -55,7 +55,9 @@ mod digest;
 mod file;
 mod filter;
 mod keeper;
+mod line;
 mod list;
+mod look;
 mod note;
 mod opening;
 mod query;
@@ -144,7 +146,7 @@ impl Audit {
             [one] => Some(*one),
             _ => None,
         };
-        let sequence = self.queue.push_intent(Event::Intent(Box::new(intent)))?;
+        let sequence = self.queue.push_intent(&intent)?;
         Ok(Ticket {
             queue: Arc::clone(&self.queue),
             sequence,
@@ -177,30 +179,27 @@ impl Audit {
         ticket: Ticket,
         signature: &[u8],
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
-        let digest = ticket
-            .algorithm
-            .and_then(|algorithm| Outcome::signature(algorithm, signature));
+        let digest = ticket.signature(signature);
         self.settle(ticket, Ending::Succeeded, digest)
     }
 
-    /// Records what came of many intents, with one wait for the disk.
+    /// Records what came of many intents, with one wait for the disk; of each also what [`Ticket::signature`] gave.
     ///
     /// # Errors
     ///
     /// [`AuditError`].
     pub fn outcomes(
         &self,
-        settled: Vec<(Ticket, Ending, Option<Vec<u8>>)>,
+        mut settled: Vec<(Ticket, Ending, Option<Digest>)>,
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
-        let events = settled.into_iter().map(|(mut ticket, result, signature)| {
-            ticket.settled = true;
-            let signature = ticket
-                .algorithm
-                .zip(signature)
-                .and_then(|(algorithm, bytes)| Outcome::signature(algorithm, &bytes));
-            ticket.outcome(result, signature)
-        });
-        self.queue.push_outcomes(events.collect())
+        // Before the queue is locked: one that is dropped unsettled would come to it.
+        settled
+            .iter_mut()
+            .for_each(|(ticket, ..)| ticket.settled = true);
+        let outcomes = settled
+            .into_iter()
+            .map(|(ticket, result, signature)| ticket.outcome(result, signature));
+        self.queue.wait(self.queue.push_outcomes(outcomes))
     }
 
     /// Records that something was refused. Ready when that is durable.
@@ -224,7 +223,7 @@ impl Audit {
         &self,
         event: Event,
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
-        self.queue.push(event)
+        self.queue.push(&event)
     }
 
     /// Closes the log with a last record. Ready when that is durable; what comes later fails.
@@ -236,7 +235,7 @@ impl Audit {
         &self,
         reason: StopReason,
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
-        let last = self.queue.push(Event::Stopped(Stopped { reason }));
+        let last = self.queue.push(&Event::Stopped(Stopped { reason }));
         self.queue.close();
         last
     }
@@ -248,7 +247,7 @@ impl Audit {
 
     /// How many records are durable.
     pub fn durable(&self) -> u64 {
-        self.queue.durable()
+        self.queue.durable().size
     }
 
     /// The log as it is now, up to the last record that is durable. Blocks.
@@ -258,7 +257,7 @@ impl Audit {
     /// [`ReadError`].
     pub fn reader(&self) -> Result<Reader, ReadError> {
         // First what is durable: a checkpoint that is read later covers no less.
-        let durable = self.queue.durable();
+        let durable = self.queue.durable().size;
         Ok(Reader::open(&self.directory)?.until(durable))
     }
 
@@ -269,8 +268,9 @@ impl Audit {
         signature: Option<Digest>,
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
         ticket.settled = true;
-        let event = ticket.outcome(result, signature);
-        self.queue.push_outcomes(vec![event])
+        let outcome = ticket.outcome(result, signature);
+        let taken = self.queue.push_outcomes([outcome].into_iter());
+        self.queue.wait(taken)
     }
 }
 
@@ -286,12 +286,18 @@ impl Ticket {
         self.sequence
     }
 
-    const fn outcome(&self, result: Ending, signature: Option<Digest>) -> Event {
-        Event::Outcome(Outcome {
+    /// What is recorded of a signature that was made: its hash, if it is not a MAC.
+    pub fn signature(&self, signature: &[u8]) -> Option<Digest> {
+        let algorithm = self.algorithm?;
+        Outcome::signature(algorithm, signature)
+    }
+
+    const fn outcome(&self, result: Ending, signature: Option<Digest>) -> Outcome {
+        Outcome {
             intent: self.sequence,
             result,
             signature,
-        })
+        }
     }
 }
 
@@ -299,7 +305,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.settled {
             self.queue
-                .push_abandoned(self.outcome(Ending::Abandoned, None));
+                .push_abandoned(&self.outcome(Ending::Abandoned, None));
         }
     }
 }

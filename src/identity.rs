@@ -6,6 +6,7 @@
 use std::{
     fmt,
     str::FromStr,
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -29,7 +30,7 @@ pub struct Identity {
 /// The name of a caller: `spiffe://trust-domain/path` or `dns:host.name`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct IdentityName(String);
+pub struct IdentityName(Arc<str>);
 
 /// Why a certificate does not say who the caller is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -153,7 +154,7 @@ impl FromStr for IdentityName {
             Err("expected spiffe://TRUST-DOMAIN/PATH or dns:HOST; no other scheme is accepted")
         };
         match checked {
-            Ok(()) => Ok(Self(text.to_owned())),
+            Ok(()) => Ok(Self(text.into())),
             Err(reason) => Err(InvalidIdentityName {
                 text: text.chars().take(MAX_SHOWN).collect(),
                 reason,
@@ -172,7 +173,7 @@ impl TryFrom<String> for IdentityName {
 
 impl From<IdentityName> for String {
     fn from(name: IdentityName) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Names of keys, what a key may be used for, and public keys in the forms that people ask for.
 
-use std::{fmt, num::NonZeroU32, str::FromStr};
+use std::{fmt, num::NonZeroU32, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ mod public;
 /// The name of a key: 1 to 64 of `A-Z a-z 0-9 . _ -`, the first a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct KeyName(String);
+pub struct KeyName(Arc<str>);
 
 /// The number of a version: 1, 2, 3 and so on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -161,7 +161,7 @@ impl FromStr for KeyName {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
         if good {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(InvalidKeyName(text.chars().take(MAX_NAME + 1).collect()))
         }
@@ -178,7 +178,7 @@ impl TryFrom<String> for KeyName {
 
 impl From<KeyName> for String {
     fn from(name: KeyName) -> Self {
-        name.0
+        name.0.as_ref().to_owned()
     }
 }
 

@@ -10,9 +10,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::{
@@ -26,6 +25,9 @@ use crate::{
     store::KeyFacts,
 };
 
+pub use approval::{
+    Executed, PolicyLeave, PolicyRefused, ProposalState, Proposed, Standing, leave_for_policy,
+};
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
@@ -41,13 +43,16 @@ pub use platform::{
     Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
     missing_or_wrong,
 };
+pub use reading::LogRead;
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
+use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
 mod admission;
+mod approval;
 mod certificate_request;
 mod checkpoints;
 mod clock;
@@ -60,12 +65,15 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod reading;
 mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// Why the policy file is not the policy in force.
+    refused_policy: ArcSwapOption<String>,
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
@@ -74,6 +82,7 @@ pub struct Signer {
     lives: Arc<lifecycle::Lives>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
+    readers: reading::Readers,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -168,6 +177,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
             lives,
@@ -175,6 +185,7 @@ impl Signer {
             roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
+            readers: reading::Readers::default(),
         }
     }
 
@@ -316,11 +327,9 @@ impl Signer {
                 results[index] = Some(result);
             }
         }
-        let closed = accounts.into_iter().zip(results).map(|(account, result)| {
-            account.close(result.unwrap_or(Err(Error::Token(TokenError::Lost))))
-        });
-        // All of them tell the log before the first waits for the disk.
-        join_all(closed).await
+        let lost = || Err(Error::Token(TokenError::Lost));
+        let results = results.into_iter().map(|one| one.unwrap_or_else(lost));
+        self.roll.close_all(accounts.into_iter().zip(results)).await
     }
 
     /// Everything of signing that comes before the token.
@@ -526,6 +535,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::Rotate
         | Operation::Update
         | Operation::Destroy
+        | Operation::Approve
+        | Operation::ApprovePolicy
+        | Operation::ChangePolicy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

@@ -42,6 +42,16 @@ impl Digest {
         &self.0
     }
 
+    /// As records have it.
+    pub(super) fn text(&self) -> [u8; 64] {
+        let mut text = [0; 64];
+        for (byte, pair) in self.0.iter().zip(text.chunks_exact_mut(2)) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text
+    }
+
     fn taken(bytes: &[u8]) -> Self {
         Self(bytes.try_into().expect("SHA-256 gives 32 bytes"))
     }
@@ -49,9 +59,8 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        formatter.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        let text = self.text();
+        formatter.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -65,21 +74,14 @@ impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let mut bytes = [0; 32];
-        // One way to write each: two spellings of a record would have two hashes.
-        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(InvalidDigest);
-        }
-        hex::decode_to_slice(text, &mut bytes).map_err(|_| InvalidDigest)?;
-        Ok(Self(bytes))
+        parse(text.as_bytes()).ok_or(InvalidDigest)
     }
 }
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = [0; 64];
-        hex::encode_to_slice(self.0, &mut text).map_err(serde::ser::Error::custom)?;
-        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+        let text = self.text();
+        serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
 
@@ -100,3 +102,25 @@ impl<'de> Deserialize<'de> for Digest {
         deserializer.deserialize_str(Text)
     }
 }
+
+/// Reads a hash in hexadecimal. There is one way to write each: two spellings of a record would have two hashes.
+pub(super) fn parse(text: &[u8]) -> Option<Digest> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(Digest(bytes))
+}
+
+const fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";

@@ -110,7 +110,7 @@ impl Keeper {
     /// How many records no checkpoint covers yet.
     pub fn uncovered(&self) -> u64 {
         let covered = self.last.as_ref().map_or(0, |last| last.checkpoint.size);
-        self.queue.durable().saturating_sub(covered)
+        self.queue.durable().size.saturating_sub(covered)
     }
 
     /// Takes everything that is durable into the tree. `None` if a checkpoint covers it already. Blocks.
@@ -132,25 +132,34 @@ impl Keeper {
         }
         if let Some(last) = self.last.as_ref().filter(|_| !self.told) {
             self.told = true;
-            drop(self.queue.push(Event::Checkpoint(CheckpointFact {
+            drop(self.queue.push(&Event::Checkpoint(CheckpointFact {
                 size: last.checkpoint.size,
                 root: last.checkpoint.root,
             })));
         }
         self.queue.flush()?;
-        let size = self.queue.durable();
-        while self.follower.position() < size {
-            let ended = self.follower.fault(reader::Wrong::Torn);
-            let followed = match self.follower.read() {
-                Ok(Some(followed)) => followed,
-                Ok(None) => return Err(changed(&self.queue, ended)),
+        let durable = self.queue.durable();
+        let mut newest = None;
+        while self.follower.position() < durable.size {
+            let (line, leaf) = match self.follower.link() {
+                Ok(Some(link)) => link,
+                Ok(None) => {
+                    let ended = self.follower.fault(reader::Wrong::Torn);
+                    return Err(changed(&self.queue, ended));
+                }
                 Err(fault) => return Err(changed(&self.queue, fault)),
             };
-            if let Err(error) = self.edge.push(followed.line, followed.leaf) {
+            if let Err(error) = self.edge.push(line, leaf) {
                 self.broken = Some(error.to_string());
                 return Err(file(error));
             }
-            self.tree.push(followed.leaf);
+            self.tree.push(leaf);
+            newest = Some(leaf);
+        }
+        // Each names the one before it, so that with the last one all are what was written.
+        if newest.is_some_and(|newest| newest != durable.last) {
+            let other = self.follower.fault(reader::Wrong::Written);
+            return Err(changed(&self.queue, other));
         }
         self.edge.write_partial().map_err(file)?;
         Ok(Some(Draft {
@@ -216,7 +225,7 @@ impl Keeper {
         // From here on the tiles are all there is of those records.
         let open = File::open(&self.directory).map_err(file)?;
         rustix::fs::syncfs(&open).map_err(|error| file(error.into()))?;
-        drop(self.queue.push(Event::Pruned(Pruned { first: left })));
+        drop(self.queue.push(&Event::Pruned(Pruned { first: left })));
         self.queue.flush()?;
         for segment in list.into_iter().filter(|segment| *segment < left) {
             fs::remove_file(segment_path(&self.directory, segment)).map_err(file)?;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use rustix::fs::FlockOperation;
@@ -115,7 +115,7 @@ pub(super) fn open(opening: Opening) -> Result<(Audit, Keeper), OpenError> {
         None => Segment::create(&directory, 0, room),
     }
     .map_err(at(&log))?;
-    let queue = Arc::new(Queue::new(found.next, opening.clock));
+    let queue = Arc::new(Queue::new(found.next, found.previous, opening.clock));
     let writer = Writer {
         queue: Arc::clone(&queue),
         directory: directory.clone(),
@@ -129,6 +129,8 @@ pub(super) fn open(opening: Opening) -> Result<(Audit, Keeper), OpenError> {
         waiting: Vec::new(),
         unflushed: 0,
         looked: Instant::now(),
+        flushed: Instant::now(),
+        flush: Duration::ZERO,
     };
     thread::Builder::new()
         .name("audit".to_owned())

@@ -12,14 +12,14 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use crate::audit::{AuditError, Event, Health, Timestamp, Trouble};
+use crate::audit::{AuditError, Digest, Event, Health, Intent, Outcome, Timestamp, Trouble, line};
 
 /// The door between those who act and the thread that writes.
 pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     failure: OnceLock<Arc<Trouble>>,
-    durable: AtomicU64,
+    durable: Mutex<Durable>,
     /// When the writer began what it does, in milliseconds after `epoch`, plus one; 0 while it waits.
     busy: AtomicU64,
     epoch: Instant,
@@ -28,28 +28,56 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    entries: Vec<Entry>,
-    flushes: Vec<Waiter>,
+    work: Work,
     next: u64,
     /// Intents without an outcome: there must be room for those too.
     open: usize,
-    closed: bool,
+    rest: Rest,
+}
+
+/// What the writer does, for those who might have to wake it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// It writes, or has been woken: it comes back and looks.
+    #[default]
+    Awake,
+    /// It has nothing to do.
+    Idle,
+    /// It has something, and others are about to come with whom it can share a flush.
+    Gathering,
+}
+
+/// What is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Durable {
+    /// How many records.
+    pub(super) size: u64,
+    /// The last one's hash.
+    pub(super) last: Digest,
 }
 
 /// One record to be written.
 pub(super) struct Entry {
-    pub(super) sequence: u64,
     pub(super) time: Timestamp,
-    pub(super) event: Event,
+    /// How long its event is, which is in [`Work::events`].
+    pub(super) length: usize,
     /// Is told when the record is durable; dropped, the one who waits learns that the log failed.
     pub(super) waiter: Option<Waiter>,
 }
 
 pub(super) type Waiter = oneshot::Sender<()>;
+/// What was taken, and will be durable, or why it was not.
+pub(super) type Taken = Result<oneshot::Receiver<()>, AuditError>;
 
 /// What the writer is to do next.
+#[derive(Default)]
 pub(super) struct Work {
+    /// In the order of their numbers.
     pub(super) entries: Vec<Entry>,
+    /// Their events as lines have them, one after the other.
+    pub(super) events: Vec<u8>,
+    /// How many of them may not be kept waiting: all but intents.
+    urgent: usize,
     /// To be told when everything so far is on the disk, whatever the durability.
     pub(super) flushes: Vec<Waiter>,
     /// Nothing comes after this.
@@ -57,7 +85,8 @@ pub(super) struct Work {
 }
 
 impl Queue {
-    pub(super) fn new(next: u64, clock: fn() -> SystemTime) -> Self {
+    /// After so many records, with that hash of the last.
+    pub(super) fn new(next: u64, last: Digest, clock: fn() -> SystemTime) -> Self {
         Self {
             state: Mutex::new(State {
                 next,
@@ -65,7 +94,7 @@ impl Queue {
             }),
             wake: Condvar::new(),
             failure: OnceLock::new(),
-            durable: AtomicU64::new(next),
+            durable: Mutex::new(Durable { size: next, last }),
             busy: AtomicU64::new(0),
             epoch: Instant::now(),
             clock,
@@ -73,69 +102,72 @@ impl Queue {
     }
 
     /// Takes an intent; there will be room for its outcome.
-    pub(super) fn push_intent(&self, event: Event) -> Result<u64, AuditError> {
+    pub(super) fn push_intent(&self, intent: &Intent) -> Result<u64, AuditError> {
         if self.stalled().is_some_and(|stalled| stalled > PATIENCE) {
             return Err(AuditError::Stalled);
         }
+        let event = line::intent(intent);
         let mut state = self.open_state()?;
-        if state.entries.len() + state.open >= MOST {
+        if state.work.entries.len() + state.open >= MOST {
             return Err(AuditError::Full);
         }
         state.open += 1;
-        let sequence = self.number(&mut state, event, None);
-        self.wake.notify_one();
+        let sequence = self.number(&mut state, |line| line.extend_from_slice(&event), None);
+        self.came(state);
         Ok(sequence)
     }
 
-    /// Takes outcomes of intents, with one waiter on the last of them.
-    pub(super) fn push_outcomes(
-        self: &Arc<Self>,
-        events: Vec<Event>,
-    ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
+    /// Takes outcomes of intents, with one waiter on the last of them, for [`Queue::wait`].
+    pub(super) fn push_outcomes(&self, outcomes: impl ExactSizeIterator<Item = Outcome>) -> Taken {
+        let mut left = outcomes.len();
         let mut state = self.state();
-        state.open = state.open.saturating_sub(events.len());
+        state.open = state.open.saturating_sub(left);
         let taken = self.refused(&state).map_or(Ok(()), Err);
         let taken = taken.map(|()| {
             let (waiter, waiting) = oneshot::channel();
-            let mut events = events.into_iter().peekable();
             let mut waiter = Some(waiter);
-            while let Some(event) = events.next() {
-                let waiter = waiter.take_if(|_| events.peek().is_none());
-                self.number(&mut state, event, waiter);
+            for outcome in outcomes {
+                left -= 1;
+                let waiter = waiter.take_if(|_| left == 0);
+                self.number(&mut state, |line| line::outcome(line, &outcome), waiter);
+                state.work.urgent += 1;
             }
-            self.wake.notify_one();
             // Without events the waiter is still here, and nothing is to be waited for.
             if let Some(waiter) = waiter {
                 let _ = waiter.send(());
             }
             waiting
         });
-        drop(state);
-        self.wait(taken)
+        self.came(state);
+        taken
     }
 
     /// Takes the outcome that nobody waits for.
-    pub(super) fn push_abandoned(&self, event: Event) {
+    pub(super) fn push_abandoned(&self, outcome: &Outcome) {
         let mut state = self.state();
         state.open = state.open.saturating_sub(1);
         if self.refused(&state).is_none() {
-            self.number(&mut state, event, None);
-            self.wake.notify_one();
+            self.number(&mut state, |line| line::outcome(line, outcome), None);
+            state.work.urgent += 1;
+            self.came(state);
         }
     }
 
     /// Takes any other record.
     pub(super) fn push(
         self: &Arc<Self>,
-        event: Event,
+        event: &Event,
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
+        let event = line::event(event);
         let taken = self.open_state().and_then(|mut state| {
-            if state.entries.len() + state.open >= MOST {
+            if state.work.entries.len() + state.open >= MOST {
                 return Err(AuditError::Full);
             }
             let (waiter, waiting) = oneshot::channel();
-            self.number(&mut state, event, Some(waiter));
-            self.wake.notify_one();
+            let write = |line: &mut Vec<u8>| line.extend_from_slice(&event);
+            self.number(&mut state, write, Some(waiter));
+            state.work.urgent += 1;
+            self.came(state);
             Ok(waiting)
         });
         self.wait(taken)
@@ -146,53 +178,55 @@ impl Queue {
         let mut state = self.state();
         match self.refused(&state) {
             // What was written before the end is on the disk.
-            Some(AuditError::Closed) if state.entries.is_empty() => return Ok(()),
+            Some(AuditError::Closed) if state.work.entries.is_empty() => return Ok(()),
             Some(AuditError::Closed) | None => {}
             Some(error) => return Err(error),
         }
         let (waiter, waiting) = oneshot::channel();
-        state.flushes.push(waiter);
-        self.wake.notify_one();
-        drop(state);
+        state.work.flushes.push(waiter);
+        self.came(state);
         waiting.blocking_recv().map_err(|_| self.failed())
     }
 
-    /// Takes what waits, or nothing after a while; the writer's side.
-    pub(super) fn take(&self, patience: Duration) -> Work {
+    /// Takes what waits into `work`, or nothing after a while; the writer's side. Before `flushed` no flush is wanted, unless
+    /// more operations wait for one than are still under way: those will then share it.
+    pub(super) fn take(&self, work: &mut Work, patience: Duration, flushed: Instant) {
         self.busy.store(0, Ordering::Relaxed);
-        let state = self.state();
-        let (mut state, _) = self
+        work.clear();
+        let mut state = self.state();
+        (state, _) = self
             .wake
-            .wait_timeout_while(state, patience, |state| {
-                state.entries.is_empty() && state.flushes.is_empty() && !state.closed
-            })
+            .wait_timeout_while(state, patience, |state| state.rests(Rest::Idle))
             .unwrap_or_else(PoisonError::into_inner);
-        let work = Work {
-            entries: std::mem::take(&mut state.entries),
-            flushes: std::mem::take(&mut state.flushes),
-            last: state.closed,
-        };
+        let left = flushed.saturating_duration_since(Instant::now());
+        if !state.work.is_empty() && !left.is_zero() {
+            (state, _) = self
+                .wake
+                .wait_timeout_while(state, left, |state| state.rests(Rest::Gathering))
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        state.rest = Rest::Awake;
+        std::mem::swap(&mut state.work, work);
+        state.work.last = work.last;
         drop(state);
         self.busy.store(self.now() + 1, Ordering::Relaxed);
-        work
     }
 
-    /// So many records are durable.
-    pub(super) fn set_durable(&self, size: u64) {
-        self.durable.store(size, Ordering::Release);
+    /// So many records are durable, the last of them with this hash.
+    pub(super) fn set_durable(&self, size: u64, last: Digest) {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner) = Durable { size, last };
     }
 
-    pub(super) fn durable(&self) -> u64 {
-        self.durable.load(Ordering::Acquire)
+    pub(super) fn durable(&self) -> Durable {
+        *self.durable.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Nothing is written from now on. What waits is dropped, and so told.
     pub(super) fn fail(&self, trouble: Trouble) {
         let mut state = self.state();
         let _ = self.failure.set(Arc::new(trouble));
-        state.entries.clear();
-        state.flushes.clear();
-        self.wake.notify_one();
+        state.work.clear();
+        self.came(state);
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -200,15 +234,16 @@ impl Queue {
     }
 
     pub(super) fn close(&self) {
-        self.state().closed = true;
-        self.wake.notify_one();
+        let mut state = self.state();
+        state.work.last = true;
+        self.came(state);
     }
 
     pub(super) fn health(&self) -> Health {
         if let Some(trouble) = self.failure.get() {
             return Health::Failed(Arc::clone(trouble));
         }
-        if self.state().closed {
+        if self.state().work.last {
             return Health::Closed;
         }
         match self.stalled() {
@@ -222,21 +257,42 @@ impl Queue {
     }
 
     /// Gives a record its number and time: what is in the queue is in the order of both.
-    fn number(&self, state: &mut State, event: Event, waiter: Option<Waiter>) -> u64 {
+    fn number(
+        &self,
+        state: &mut State,
+        write: impl FnOnce(&mut Vec<u8>),
+        waiter: Option<Waiter>,
+    ) -> u64 {
         let sequence = state.next;
         state.next += 1;
-        state.entries.push(Entry {
-            sequence,
+        let begin = state.work.events.len();
+        write(&mut state.work.events);
+        state.work.entries.push(Entry {
             time: self.time(),
-            event,
+            length: state.work.events.len() - begin,
             waiter,
         });
         sequence
     }
 
-    fn wait(
+    /// Something came. To wake a thread takes a system call, so it is done once, and only if there is need.
+    fn came(&self, mut state: MutexGuard<'_, State>) {
+        let wake = match state.rest {
+            Rest::Awake => false,
+            Rest::Idle => true,
+            Rest::Gathering => state.is_due(),
+        };
+        if wake {
+            state.rest = Rest::Awake;
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// Waits for what was taken to be durable.
+    pub(super) fn wait(
         self: &Arc<Self>,
-        taken: Result<oneshot::Receiver<()>, AuditError>,
+        taken: Taken,
     ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
         let queue = Arc::clone(self);
         async move { taken?.await.map_err(|_| queue.failed()) }
@@ -250,7 +306,7 @@ impl Queue {
     fn refused(&self, state: &State) -> Option<AuditError> {
         match self.failure.get() {
             Some(_) => Some(self.failed()),
-            None => state.closed.then_some(AuditError::Closed),
+            None => state.work.last.then_some(AuditError::Closed),
         }
     }
 
@@ -276,11 +332,44 @@ impl Queue {
     }
 }
 
+impl State {
+    /// Whether the writer goes on resting so; tells those who might have to wake it.
+    fn rests(&mut self, so: Rest) -> bool {
+        let rests = match so {
+            Rest::Awake => false,
+            Rest::Idle => self.work.is_empty(),
+            Rest::Gathering => !self.is_due(),
+        };
+        self.rest = if rests { so } else { Rest::Awake };
+        rests
+    }
+
+    /// Whether what waits should be written now: as many wait for it as could still come.
+    fn is_due(&self) -> bool {
+        let work = &self.work;
+        work.last || !work.flushes.is_empty() || work.urgent > 0 && work.urgent >= self.open
+    }
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.flushes.is_empty() && !self.last
+    }
+
+    fn clear(&mut self) {
+        self.entries.clear();
+        self.events.clear();
+        self.events.shrink_to(KEPT);
+        self.urgent = 0;
+        self.flushes.clear();
+    }
+}
+
 impl fmt::Debug for Queue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Queue")
-            .field("durable", &self.durable())
+            .field("durable", &self.durable().size)
             .finish_non_exhaustive()
     }
 }
@@ -289,3 +378,5 @@ impl fmt::Debug for Queue {
 const MOST: usize = 16_384;
 /// How long the disk may take before nothing new is begun.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Memory for events that is kept for the next ones, in bytes.
+const KEPT: usize = 1 << 20;

@@ -9,6 +9,7 @@ use std::{
 use crate::audit::{
     Digest, Origin, Record,
     file::{segment_path, segments},
+    line::{self, Head},
     tree,
 };
 
@@ -97,6 +98,11 @@ pub enum Wrong {
     /// A record of a start of another log.
     #[error("it says that the log is {0}'s")]
     Origin(Origin),
+    /// The last record is not the one that was written.
+    #[error(
+        "the record before it is not the one that was written there: somebody else changed the file"
+    )]
+    Written,
     /// What stands in for removed segments does not fit.
     #[error("the tiles do not vouch for the removed records before it: {0}")]
     Tiles(String),
@@ -193,6 +199,40 @@ impl Follower {
     ///
     /// [`Fault`]; the same again if asked again.
     pub fn read(&mut self) -> Result<Option<Followed<'_>>, Fault> {
+        let at = self.at;
+        let Some((record, leaf)) = self.next(|line, next, previous| {
+            let record = parse(line)?;
+            check_link(&Head::from(&record), next, previous)?;
+            Ok(record)
+        })?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(Followed {
+            record,
+            line: &self.line[..self.line.len() - 1],
+            leaf,
+            at,
+        }))
+    }
+
+    /// The next record's line and leaf, of which no more was looked at than that it follows the one before it.
+    pub(super) fn link(&mut self) -> Result<Option<(&[u8], Digest)>, Fault> {
+        let link = self.next(|line, next, previous| {
+            let head = match line::split(line) {
+                Some((head, _)) => head,
+                None => Head::from(&parse(line)?),
+            };
+            check_link(&head, next, previous)
+        })?;
+        Ok(link.map(|((), leaf)| (&self.line[..self.line.len() - 1], leaf)))
+    }
+
+    /// Reads a line, and goes past it if that finds nothing wrong with it.
+    fn next<T>(
+        &mut self,
+        look: impl FnOnce(&[u8], u64, Option<Digest>) -> Result<T, Wrong>,
+    ) -> Result<Option<(T, Digest)>, Fault> {
         loop {
             self.line.clear();
             let mut limited = (&mut self.reader).take(MAX_LINE);
@@ -205,21 +245,20 @@ impl Follower {
                 return Ok(None);
             }
         }
-        let at = self.at;
-        match self.link() {
-            Ok((record, leaf)) => {
+        let whole = self.line.strip_suffix(b"\n").ok_or(Wrong::Torn);
+        let looked = whole.and_then(|line| {
+            let seen = look(line, self.next, self.previous)?;
+            Ok((seen, tree::leaf(line)))
+        });
+        match looked {
+            Ok((seen, leaf)) => {
                 self.at += self.line.len() as u64;
                 self.next += 1;
                 self.previous = Some(leaf);
-                Ok(Some(Followed {
-                    record,
-                    line: &self.line[..self.line.len() - 1],
-                    leaf,
-                    at,
-                }))
+                Ok(Some((seen, leaf)))
             }
             Err(what) => {
-                let back = self.reader.seek(SeekFrom::Start(at));
+                let back = self.reader.seek(SeekFrom::Start(self.at));
                 back.map_err(|error| self.fault(Wrong::Unreadable(error.to_string())))?;
                 Err(self.fault(what))
             }
@@ -228,14 +267,7 @@ impl Follower {
 
     /// Goes past a record without looking at it; false at the end.
     pub(super) fn skip(&mut self) -> Result<bool, Fault> {
-        self.read().map(|read| read.is_some())
-    }
-
-    fn link(&self) -> Result<(Record, Digest), Wrong> {
-        let line = self.line.strip_suffix(b"\n").ok_or(Wrong::Torn)?;
-        let record = parse(line)?;
-        check_link(&record, self.next, self.previous)?;
-        Ok((record, tree::leaf(line)))
+        self.link().map(|link| link.is_some())
     }
 
     /// Goes to the next segment, if there is one.
@@ -278,16 +310,12 @@ pub(super) fn parse(line: &[u8]) -> Result<Record, Wrong> {
 }
 
 /// Whether a record is the next one.
-pub(super) fn check_link(
-    record: &Record,
-    next: u64,
-    previous: Option<Digest>,
-) -> Result<(), Wrong> {
-    if record.sequence != next {
-        return Err(Wrong::Sequence(record.sequence));
+pub(super) fn check_link(head: &Head, next: u64, previous: Option<Digest>) -> Result<(), Wrong> {
+    if head.sequence != next {
+        return Err(Wrong::Sequence(head.sequence));
     }
     match previous {
-        Some(previous) if previous != record.previous => Err(Wrong::Chain),
+        Some(previous) if previous != head.previous => Err(Wrong::Chain),
         _ => Ok(()),
     }
 }

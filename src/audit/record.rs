@@ -3,9 +3,9 @@
 //! A record is one line of JSON. Its fields have a fixed order and no white space between them, so that
 //! writing it again gives the same bytes, which are a leaf of the log's tree.
 
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{
     algorithm::{Algorithm, Purpose},
@@ -307,12 +307,17 @@ pub enum KeyAct {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// Names the proposal: the hash of its identifier.
-    pub proposal: Digest,
+    /// The proposal's identifier, a UUID.
+    pub proposal: Name,
     /// Which step.
     pub step: ProposalStep,
     /// What is proposed.
     pub subject: Subject,
+    /// SHA-256 of all that is proposed; of a change of policy, of the file.
+    pub content: Digest,
+    /// Why a step was refused; the reason is the one that callers see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Word>,
     /// Who took the step; nobody if time did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Caller>,
@@ -325,7 +330,7 @@ pub struct Proposal {
 pub enum ProposalStep {
     Proposed,
     Approved,
-    Rejected,
+    Refused,
     Executed,
     Withdrawn,
     Expired,
@@ -350,8 +355,8 @@ pub struct Pruned {
 }
 
 /// A name that an operator chose: of a rule, a partner, a scheme. 1 to 64 of `A-Z a-z 0-9 . _ : / -`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct Name(String);
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Arc<str>);
 
 /// A word of the program's own: the name of a call, a reason. Only a literal becomes one, so that nothing
 /// a caller sends can.
@@ -467,6 +472,9 @@ impl Name {
 
     /// A name that was checked by other rules: what does not fit these is written as `_`.
     pub fn fitted(text: &str) -> Self {
+        if is_name(text.as_bytes()) {
+            return Self(text.into());
+        }
         let fitted: String = text
             .chars()
             .map(|one| match u8::try_from(one) {
@@ -476,9 +484,9 @@ impl Name {
             .take(MAX_NAME)
             .collect();
         Self(if fitted.is_empty() {
-            "_".to_owned()
+            "_".into()
         } else {
-            fitted
+            fitted.into()
         })
     }
 }
@@ -517,8 +525,14 @@ impl FromStr for Name {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         is_name(text.as_bytes())
-            .then(|| Self(text.to_owned()))
+            .then(|| Self(text.into()))
             .ok_or(InvalidName)
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -526,7 +540,7 @@ impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if is_name(text.as_bytes()) {
-            Ok(Self(text))
+            Ok(Self(text.into()))
         } else {
             Err(serde::de::Error::custom(InvalidName))
         }
@@ -535,7 +549,7 @@ impl<'de> Deserialize<'de> for Name {
 
 impl<'de> Deserialize<'de> for Word {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Name::deserialize(deserializer).map(|Name(text)| Self(Cow::Owned(text)))
+        Name::deserialize(deserializer).map(|name| Self(Cow::Owned(name.0.as_ref().to_owned())))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
 mod attacks;
 mod crash;
 mod life;
+mod lines;
 mod listing;
 mod sinks;
 mod vectors;

@@ -38,6 +38,31 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// As records have it.
+    pub(super) fn text(self) -> [u8; 27] {
+        let (year, month, day) = civil(self.0 / DAY);
+        let (second, micros) = (self.0 % DAY / 1_000_000, self.0 % 1_000_000);
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        let numbers = [
+            (year, 0..4),
+            (month, 5..7),
+            (day, 8..10),
+            (second / 3600, 11..13),
+            (second / 60 % 60, 14..16),
+            (second % 60, 17..19),
+            (micros, 20..26),
+        ];
+        for (mut number, place) in numbers {
+            for digit in text[place].iter_mut().rev() {
+                *digit = b"0123456789"[(number % 10) as usize];
+                number /= 10;
+            }
+        }
+        text
+    }
+}
+
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Self {
         let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -53,13 +78,7 @@ impl From<Timestamp> for SystemTime {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (year, month, day) = civil(self.0 / DAY);
-        let (second, micros) = (self.0 % DAY / 1_000_000, self.0 % 1_000_000);
-        let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-        write!(
-            formatter,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
-        )
+        formatter.write_str(str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -106,7 +125,8 @@ impl FromStr for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        let text = self.text();
+        serializer.serialize_str(str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }
 

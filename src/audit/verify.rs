@@ -13,13 +13,13 @@ use std::{
 };
 
 use crate::audit::{
-    Checkpoint, Digest, Event, Fault, NoteError, Origin, Record, SignedCheckpoint, Timestamp, Vkey,
-    Wrong,
+    Checkpoint, Digest, Fault, NoteError, Origin, SignedCheckpoint, Timestamp, Vkey, Wrong,
     file::{segment_path, segments},
     keeper::CHECKPOINT,
-    reader::{check_link, parse},
+    look::{Look, Looked, What},
+    reader::check_link,
     tiles::Tiles,
-    tree::{self, Subtrees, Tree},
+    tree::{Subtrees, Tree},
 };
 
 /// How a log is to be examined.
@@ -73,8 +73,8 @@ pub enum NotGood {
     Nothing(String),
 }
 
-/// A line, looked at.
-type Looked = Result<(Record, Digest), Wrong>;
+/// A line, looked at, and how long it is with its end.
+type Line = (Result<Looked, Wrong>, usize);
 
 impl<'a> Verification<'a> {
     /// Of the log in a directory. Without a key, signatures are not looked at.
@@ -114,6 +114,7 @@ impl<'a> Verification<'a> {
             NotGood::Nothing(format!("{}: {error}", self.directory.join("log").display()))
         })?;
         let mut examination = Examination::begin(&self.directory, origin, checkpoints, &list)?;
+        let mut looks: Vec<_> = (0..self.threads).map(|_| Look::default()).collect();
         let mut read = 0;
         for (index, first) in list.iter().enumerate() {
             let path = segment_path(&self.directory, *first);
@@ -128,7 +129,7 @@ impl<'a> Verification<'a> {
                 let got = got.map_err(|error| examination.unreadable(&error))?;
                 let whole = rest.iter().rposition(|byte| *byte == b'\n');
                 let whole = whole.map_or(0, |end| end + 1);
-                examination.lines(&rest[..whole], self.threads)?;
+                examination.lines(&rest[..whole], &mut looks)?;
                 rest.drain(..whole);
                 read += got as u64;
                 (self.progress)(read);
@@ -269,19 +270,18 @@ impl Examination {
     }
 
     /// Looks at whole lines, in parallel, then at their order.
-    fn lines(&mut self, lines: &[u8], threads: usize) -> Result<(), NotGood> {
+    fn lines(&mut self, lines: &[u8], looks: &mut [Look]) -> Result<(), NotGood> {
         // A thread is worth its start for some hundred records.
-        let parts = split(lines, threads.min(1 + lines.len() / (64 << 10)));
-        let looked: Vec<Vec<(Looked, usize)>> = thread::scope(|scope| {
-            let (first, others) = match parts.split_first() {
-                Some((first, others)) => (first.clone(), others),
-                None => return vec![],
+        let parts = split(lines, looks.len().min(1 + lines.len() / (64 << 10)));
+        let looked: Vec<Vec<Line>> = thread::scope(|scope| {
+            let mut work = parts.into_iter().zip(looks);
+            let Some((first, own)) = work.next() else {
+                return vec![];
             };
-            let others: Vec<_> = others
-                .iter()
-                .map(|part| scope.spawn(|| look(&lines[part.clone()])))
+            let others: Vec<_> = work
+                .map(|(part, look)| scope.spawn(|| look_at(look, &lines[part])))
                 .collect();
-            let mut looked = vec![look(&lines[first])];
+            let mut looked = vec![look_at(own, &lines[first])];
             looked.extend(others.into_iter().map(|other| {
                 other.join().unwrap_or_else(|_| {
                     vec![(Err(Wrong::Malformed("it can't be read".to_owned())), 0)]
@@ -291,7 +291,7 @@ impl Examination {
         });
         for (one, length) in looked.into_iter().flatten() {
             match one {
-                Ok((record, leaf)) => self.record(record, leaf)?,
+                Ok(looked) => self.record(looked)?,
                 Err(what) => return Err(self.wrong(what)),
             }
             self.at += length as u64;
@@ -299,37 +299,38 @@ impl Examination {
         Ok(())
     }
 
-    fn record(&mut self, record: Record, leaf: Digest) -> Result<(), NotGood> {
-        if let Err(what) = check_link(&record, self.next, self.previous) {
-            return Err(self.wrong(match (what, &self.origin) {
+    fn record(&mut self, looked: Looked) -> Result<(), NotGood> {
+        let Looked { head, leaf, what } = looked;
+        if let Err(wrong) = check_link(&head, self.next, self.previous) {
+            return Err(self.wrong(match (wrong, &self.origin) {
                 (Wrong::Chain, Some(origin)) if self.next == 0 => Wrong::Beginning(origin.clone()),
-                (what, _) => what,
+                (wrong, _) => wrong,
             }));
         }
-        *self.report.kinds.entry(record.event.kind()).or_default() += 1;
-        if self.last_time.is_some_and(|last| record.time < last) {
+        *self.report.kinds.entry(what.kind()).or_default() += 1;
+        if self.last_time.is_some_and(|last| head.time < last) {
             self.report.time_went_back += 1;
         }
-        self.last_time = Some(record.time);
-        match record.event {
-            Event::Intent(_) => {
+        self.last_time = Some(head.time);
+        match what {
+            What::Intent => {
                 self.open.insert(self.next);
             }
-            Event::Outcome(outcome) => {
+            What::Outcome(intent) => {
                 // The intent of one at the begin may be among what was removed.
-                let known = self.open.remove(&outcome.intent);
-                if !known && outcome.intent >= self.report.first {
-                    return Err(self.wrong(Wrong::Outcome(outcome.intent)));
+                let known = self.open.remove(&intent);
+                if !known && intent >= self.report.first {
+                    return Err(self.wrong(Wrong::Outcome(intent)));
                 }
             }
-            Event::Started(started) => {
+            What::Started(found) => {
                 self.report.starts += 1;
-                let origin = self.origin.get_or_insert_with(|| started.origin.clone());
-                if *origin != started.origin {
-                    return Err(self.wrong(Wrong::Origin(started.origin)));
+                let origin = self.origin.get_or_insert_with(|| (*found).clone());
+                if *origin != *found {
+                    return Err(self.wrong(Wrong::Origin(*found)));
                 }
             }
-            _ => {}
+            What::Other(_) => {}
         }
         self.tree.push(leaf);
         self.previous = Some(leaf);
@@ -382,15 +383,10 @@ impl Examination {
     }
 }
 
-/// What can be said of lines alone, and how long each is with its end.
-fn look(lines: &[u8]) -> Vec<(Looked, usize)> {
+fn look_at(look: &mut Look, lines: &[u8]) -> Vec<Line> {
     lines
         .split_inclusive(|byte| *byte == b'\n')
-        .map(|line| {
-            let length = line.len();
-            let line = &line[..length - 1];
-            (parse(line).map(|record| (record, tree::leaf(line))), length)
-        })
+        .map(|line| (look.at(&line[..line.len() - 1]), line.len()))
         .collect()
 }
 

@@ -7,8 +7,9 @@ use std::{
 };
 
 use crate::audit::{
-    Digest, Durability, Event, Record, StopReason, Stopped, Trouble,
+    Digest, Durability, Event, StopReason, Stopped, Trouble,
     file::Segment,
+    line::{self, Head},
     queue::{Entry, Queue, Waiter, Work},
     time::Timestamp,
     tree,
@@ -34,19 +35,23 @@ pub(super) struct Writer {
     /// Bytes with the kernel that may not be on the disk.
     pub(super) unflushed: u64,
     pub(super) looked: Instant,
+    /// When the last flush ended, and how long flushes take.
+    pub(super) flushed: Instant,
+    pub(super) flush: Duration,
 }
 
 impl Writer {
     /// Writes until the log is closed or fails.
     pub(super) fn run(mut self) {
+        let mut work = Work::default();
         loop {
-            let work = self.queue.take(WATCH);
-            let last = work.last;
-            if let Err(trouble) = self.write(work) {
+            let pace = (self.flush * SHARE).min(MOST_PACE);
+            self.queue.take(&mut work, WATCH, self.flushed + pace);
+            if let Err(trouble) = self.write(&mut work) {
                 self.give_up(trouble);
                 return;
             }
-            if last {
+            if work.last {
                 return;
             }
         }
@@ -59,11 +64,11 @@ impl Writer {
         self.queue.fail(trouble);
         self.waiting.clear();
         if low {
-            let last = Event::Stopped(Stopped {
+            let last = line::event(&Event::Stopped(Stopped {
                 reason: StopReason::DiskFull,
-            });
+            }));
             let told = self
-                .gather(self.queue.time(), last)
+                .gather(self.queue.time(), &last)
                 .and_then(|()| self.append())
                 .and_then(|()| self.segment.sync());
             if let Err(trouble) = told {
@@ -72,37 +77,35 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, work: Work) -> Result<(), Trouble> {
+    fn write(&mut self, work: &mut Work) -> Result<(), Trouble> {
         let idle = work.entries.is_empty();
-        let mut entries = work.entries.into_iter();
-        let written = loop {
-            let Some(entry) = entries.next() else {
-                break Ok(());
-            };
+        let mut events = work.events.as_slice();
+        let mut written = Ok(());
+        for entry in work.entries.drain(..) {
             let Entry {
-                sequence,
                 time,
-                event,
+                length,
                 waiter,
             } = entry;
-            debug_assert_eq!(sequence, self.next);
             self.waiting.extend(waiter);
-            let gathered = self.gather(time, event).and_then(|()| {
-                if self.lines.len() >= CHUNK {
-                    self.commit(false, false)
-                } else {
-                    Ok(())
-                }
-            });
-            if gathered.is_err() {
-                break gathered;
+            let (event, rest) = events.split_at(length);
+            events = rest;
+            written = self.gather(time, event);
+            if written.is_ok() && self.lines.len() >= CHUNK {
+                written = self.append();
             }
-        };
+            if written.is_ok() && self.unflushed >= MOST_UNFLUSHED {
+                written = self.commit(false, false);
+            }
+            if written.is_err() {
+                break;
+            }
+        }
         let forced = !work.flushes.is_empty() || work.last || idle;
         let result = written.and_then(|()| self.commit(forced, work.last));
         match result {
             Ok(()) => {
-                for waiter in work.flushes {
+                for waiter in work.flushes.drain(..) {
                     let _ = waiter.send(());
                 }
                 Ok(())
@@ -116,16 +119,14 @@ impl Writer {
     }
 
     /// Adds a record's line to what is written next; begins another segment where it is time.
-    fn gather(&mut self, time: Timestamp, event: Event) -> Result<(), Trouble> {
-        let record = Record {
+    fn gather(&mut self, time: Timestamp, event: &[u8]) -> Result<(), Trouble> {
+        let head = Head {
             sequence: self.next,
             time,
             previous: self.previous,
-            event,
         };
         let begin = self.lines.len();
-        serde_json::to_writer(&mut self.lines, &record)
-            .map_err(|error| Trouble::Write(error.to_string()))?;
+        line::write(&mut self.lines, &head, event);
         let line = &self.lines[begin..];
         if line.len() > MAX_RECORD {
             return Err(Trouble::TooLong(line.len()));
@@ -174,14 +175,15 @@ impl Writer {
         let waited_for = self.durability == Durability::Fsync && !self.waiting.is_empty();
         let due = forced || waited_for || self.unflushed >= MOST_UNFLUSHED;
         if due && self.unflushed > 0 {
-            self.segment.sync()?;
-            self.unflushed = 0;
+            self.sync()?;
         }
         // A file that is not there any more keeps nothing, however well it was flushed.
-        self.segment.check()?;
-        self.look_at_room()?;
-        if self.unflushed == 0 || self.durability == Durability::Os {
-            self.queue.set_durable(self.next);
+        if due || !self.waiting.is_empty() || self.looked.elapsed() >= WATCH {
+            self.segment.check()?;
+            self.look_at_room()?;
+            if self.unflushed == 0 || self.durability == Durability::Os {
+                self.queue.set_durable(self.next, self.previous);
+            }
         }
         if self.queue.has_failed() {
             // The keeper found a fault in what was written before, and has said so.
@@ -193,6 +195,15 @@ impl Writer {
         for waiter in self.waiting.drain(..) {
             let _ = waiter.send(());
         }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Trouble> {
+        let begun = Instant::now();
+        self.segment.sync()?;
+        self.flushed = Instant::now();
+        self.flush = (self.flush * 7 + (self.flushed - begun)) / 8;
+        self.unflushed = 0;
         Ok(())
     }
 
@@ -219,6 +230,11 @@ const _: () = assert!(
 );
 /// Lines that are written at once.
 const CHUNK: usize = 256 << 10;
+/// While many wait, as much longer than a flush is waited for others who can share the next one: a disk that is always
+/// at it costs more of the processor than all else that the log does.
+const SHARE: u32 = 4;
+/// But no longer than this.
+const MOST_PACE: Duration = Duration::from_millis(1);
 /// Intents that nobody waits for are flushed when there are so many bytes of them.
 const MOST_UNFLUSHED: u64 = 1 << 20;
 /// Room that is left on the disk to say that there is none.

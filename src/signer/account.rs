@@ -18,13 +18,15 @@ use std::{
 use crate::{
     algorithm::{Algorithm, Hash},
     audit::{
-        Audit, AuditError, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct, KeyChange,
-        Name, Ticket, Word,
+        Audit, AuditError, Caller, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct,
+        KeyChange, LogRead, Name, Ticket, Word,
     },
     identity::Identity,
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
-    policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
+    policy::{
+        Asked, Denied, Keyless, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use,
+    },
     signer::{
         Call, Error, KeyView, Permitted, Waits,
         admission::{Admission, Slip},
@@ -75,7 +77,14 @@ struct State {
 struct Act {
     ticket: Ticket,
     ending: Option<Ending>,
-    signature: Option<Vec<u8>>,
+    signature: Option<Digest>,
+}
+
+/// What an account leaves behind.
+struct Closing {
+    ended: Vec<(Ticket, Ending, Option<Digest>)>,
+    waits: Vec<Wait>,
+    slips: Vec<Slip>,
 }
 
 type Wait = Pin<Box<dyn Future<Output = Result<(), AuditError>> + Send>>;
@@ -104,6 +113,46 @@ impl Roll {
 
     pub(super) fn denials(&self) -> u64 {
         self.denials.load(Ordering::Relaxed)
+    }
+
+    /// Closes the accounts of a batch, each with its result; together they wait for the disk once.
+    pub(super) async fn close_all<T>(
+        &self,
+        accounts: impl IntoIterator<Item = (Account, Result<T, Error>)>,
+    ) -> Vec<Result<T, Error>> {
+        let accounts = accounts.into_iter();
+        let Some(audit) = &self.audit else {
+            return accounts.map(|(_, result)| result).collect();
+        };
+        let (mut results, mut waiting, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        let mut held = Vec::new();
+        for (account, result) in accounts {
+            let Closing {
+                ended,
+                waits,
+                slips,
+            } = account.ended(&result);
+            held.extend(slips);
+            all.extend(ended);
+            waiting.extend(waits.into_iter().map(|wait| (results.len(), wait)));
+            results.push(result);
+        }
+        if all.is_empty() && waiting.is_empty() {
+            return results;
+        }
+        let begun = Instant::now();
+        let outcomes = audit.outcomes(all);
+        for (index, wait) in waiting {
+            if let Err(error) = wait.await {
+                results[index] = Err(error.into());
+            }
+        }
+        if let Err(error) = outcomes.await {
+            results.fill_with(|| Err(error.clone().into()));
+        }
+        self.waits.count(begun.elapsed());
+        drop(held);
+        results
     }
 
     pub(super) fn open(self: &Arc<Self>, call: &Call) -> Account {
@@ -300,7 +349,7 @@ impl Account {
     pub(super) fn signed(&self, signature: &[u8]) {
         if let Some(act) = self.state().acts.last_mut() {
             act.ending = Some(Ending::Succeeded);
-            act.signature = Some(signature.to_vec());
+            act.signature = act.ticket.signature(signature);
         }
     }
 
@@ -321,43 +370,36 @@ impl Account {
         }
     }
 
+    /// The log was read: so many records, of which this was the first to be looked at.
+    pub(super) fn log_read(&self, granted: &Granted<Keyless>, first: u64, shown: u64) {
+        let Some(audit) = &self.roll.audit else {
+            return;
+        };
+        let wait = audit.record(Event::LogRead(LogRead {
+            caller: self.identity.as_ref().into(),
+            call: self.call.clone(),
+            rule: Name::fitted(granted.rule()),
+            first,
+            shown,
+        }));
+        let mut state = self.state();
+        state.idle = None;
+        state.waits.push(Box::pin(wait));
+    }
+
     /// Records what came of it all, and gives the result when that is on the disk. If it can't be, the result is
     /// that.
     pub(super) async fn close<T>(self, result: Result<T, Error>) -> Result<T, Error> {
-        let Some(audit) = self.roll.audit.clone() else {
+        let roll = Arc::clone(&self.roll);
+        let Some(audit) = roll.audit.as_ref() else {
             return result;
         };
-        let failure = result.as_ref().err().map(|error| Word::new(error.reason()));
-        // Allowed, and given up before it began: that is a refusal too. Of a denial it is known already.
-        if let (Err(error), Some(reason)) = (&result, &failure)
-            && !matches!(error, Error::Denied(_) | Error::Audit(_))
-        {
-            let idle = self.state().idle.take();
-            if let Some(asked) = idle {
-                let call = self.call.clone();
-                let denial = Denial::other(call, &self.identity, asked, reason.clone());
-                self.denied(denial);
-            }
-        }
-        let State {
-            acts,
+        let Closing {
+            ended,
             waits,
             slips: _slips,
-            ..
-        } = self
-            .state
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
-        let outcomes = (!acts.is_empty()).then(|| {
-            let ended = |act: Act| {
-                let ending = act.ending.unwrap_or_else(|| match &failure {
-                    Some(reason) => Ending::Failed(reason.clone()),
-                    None => Ending::Succeeded,
-                });
-                (act.ticket, ending, act.signature)
-            };
-            audit.outcomes(acts.into_iter().map(ended).collect())
-        });
+        } = self.ended(&result);
+        let outcomes = (!ended.is_empty()).then(|| audit.outcomes(ended));
         if waits.is_empty() && outcomes.is_none() {
             return result;
         }
@@ -368,8 +410,50 @@ impl Account {
         if let Some(outcomes) = outcomes {
             outcomes.await?;
         }
-        self.roll.waits.count(begun.elapsed());
+        roll.waits.count(begun.elapsed());
         result
+    }
+
+    /// Something else happened that the log tells.
+    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.record(event(self.identity.as_ref().into()));
+            self.state().waits.push(Box::pin(wait));
+        }
+    }
+
+    /// What there is to record, and to wait for.
+    fn ended<T>(self, result: &Result<T, Error>) -> Closing {
+        let failure = result.as_ref().err().map(|error| Word::new(error.reason()));
+        // Allowed, and given up before it began: that is a refusal too. Of a denial it is known already.
+        if let (Err(error), Some(reason)) = (result, &failure)
+            && !matches!(error, Error::Denied(_) | Error::Audit(_))
+        {
+            let idle = self.state().idle.take();
+            if let Some(asked) = idle {
+                let call = self.call.clone();
+                let denial = Denial::other(call, &self.identity, asked, reason.clone());
+                self.denied(denial);
+            }
+        }
+        let State {
+            acts, waits, slips, ..
+        } = self
+            .state
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let ended = |act: Act| {
+            let ending = act.ending.unwrap_or_else(|| match &failure {
+                Some(reason) => Ending::Failed(reason.clone()),
+                None => Ending::Succeeded,
+            });
+            (act.ticket, ending, act.signature)
+        };
+        Closing {
+            ended: acts.into_iter().map(ended).collect(),
+            waits,
+            slips,
+        }
     }
 
     fn denied(&self, denial: Denial) {

@@ -56,26 +56,30 @@ impl Signer {
         operation: Operation,
     ) -> Result<(Arc<Partner>, Granted<Partnership>), Error> {
         let (policy, now) = (self.policy.load(), self.clock.now());
-        // First whether any scheme would do: what the partner has is told to nobody else.
-        let _sight =
-            account.authorized(policy.authorize_sight(&call.identity, name, operation, now))?;
-        let partners = self.partners.load();
-        let partner = partners
-            .partner(name)
-            .ok_or_else(|| Error::NoSuchPartner(name.clone()))?;
-        let scheme = match wanted {
-            Some(scheme) => scheme,
-            None => partner.choose(None, act)?.name(),
+        let ask = |scheme: &SchemeName| {
+            let identity = &call.identity;
+            account.authorized(policy.authorize_partner(identity, name, scheme, operation, now))
         };
-        let granted = account.authorized(policy.authorize_partner(
-            &call.identity,
-            name,
-            scheme,
-            operation,
-            now,
-        ))?;
+        let partners = self.partners.load();
+        let partner = || {
+            let partner = partners.partner(name);
+            partner.ok_or_else(|| Error::NoSuchPartner(name.clone()))
+        };
+        let (partner, granted) = match wanted {
+            Some(scheme) => {
+                let granted = ask(scheme)?;
+                (partner()?, granted)
+            }
+            None => {
+                // First whether any scheme would do: what the partner has is told to nobody else.
+                let sight = policy.authorize_sight(&call.identity, name, operation, now);
+                let _sight = account.authorized(sight)?;
+                let partner = partner()?;
+                (partner, ask(partner.choose(None, act)?.name())?)
+            }
+        };
         account.deals(&granted);
-        partner.choose(Some(scheme), act)?;
+        partner.choose(Some(granted.scheme()), act)?;
         Ok((Arc::clone(partner), granted))
     }
 
