@@ -187,6 +187,11 @@ fn bad_messages_have_reasons_of_their_own() {
             "ENCODING_INVALID",
         ),
         (
+            r#"from = "body", then = [{ after-last = "/" }]"#,
+            "1.SHA256.00",
+            "ENCODING_INVALID",
+        ),
+        (
             r#"from = "body", then = ["json-fields", { join = "&", pair = "=" }]"#,
             "[]",
             "JSON_TYPE",
@@ -204,6 +209,10 @@ fn bad_messages_have_reasons_of_their_own() {
     ] {
         let error = signed_string(&format!("[{{ {segment} }}]"), body).unwrap_err();
         assert_eq!(error.reason(), reason, "{segment} {error}");
+    }
+    let last = r#"[{ from = "body", then = [{ after-last = "//" }] }]"#;
+    for (body, rest) in [("a//b//c", "c"), ("//", ""), ("a///b", "b")] {
+        assert_eq!(signed_string(last, body).unwrap(), rest);
     }
     let long = "x".repeat(20 * 1024 * 1024 + 1);
     let error = signed_string(r#"[{ from = "body" }]"#, &long).unwrap_err();
