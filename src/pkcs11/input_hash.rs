@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Token, TokenError,
+    fair::Who,
     protocol::{SignItem, SignWith},
 };
 use crate::{
@@ -38,7 +39,9 @@ impl Token {
             input: text.to_vec(),
             verify: false,
         };
-        let mac = self.gather.push(item, deadline, self.pool.counters())?;
+        let mac = self
+            .gather
+            .push(Who::default(), item, deadline, self.pool.counters())?;
         mac.await
             .unwrap_or(Err(TokenError::Lost))
             .map(Zeroizing::new)
