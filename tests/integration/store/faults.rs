@@ -100,6 +100,8 @@ async fn run(mut command: Command, place: &Place, first: u64) -> Kept {
             .collect(),
         errors: lines
             .filter_map(|line| line.split_once("error "))
+            // What SQLite says of a page may go on in further lines; the first may have begun with the test's name.
+            .filter(|(before, _)| before.is_empty() || before.ends_with("... "))
             .map(|(_, error)| error.to_owned())
             .collect(),
     }
