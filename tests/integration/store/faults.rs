@@ -132,5 +132,5 @@ const KNOWN: [&str; 5] = [
     "STORE_FULL",
     "STORE_DAMAGED",
     "STORE_DEADLINE",
-    "chancery.db",
+    "the store",
 ];
