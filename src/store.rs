@@ -72,12 +72,12 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
-/// How the last transaction went.
+/// Whether transactions go well. After one that failed, only a write that is known to be on disk says so again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
-    /// It went well.
+    /// They do.
     Ready,
-    /// It failed, and so will others, until the cause is gone.
+    /// One failed, and so will others, until the cause is gone.
     Failed(StoreError),
 }
 
@@ -147,7 +147,7 @@ impl Store {
         Counters { store: self }
     }
 
-    /// How the last transaction went.
+    /// Whether transactions go well.
     pub fn health(&self) -> Health {
         self.health.borrow().clone()
     }
@@ -230,7 +230,9 @@ impl Desks {
         transaction
             .query("UPDATE probe SET writes = writes + 1 WHERE id = 1", &[])
             .await?;
-        transaction.commit().await
+        transaction.commit().await?;
+        self.writing.wrote();
+        Ok(())
     }
 
     /// Looks for changes that other daemons have made.

@@ -98,7 +98,14 @@ impl Desk {
         }
     }
 
-    /// Whether the last transaction went well.
+    /// Says that all is well. For whoever has just written something: a transaction that reads, or changes nothing,
+    /// goes well on a disk that takes nothing any more.
+    pub(super) fn wrote(&self) {
+        self.health
+            .send_if_modified(|health| std::mem::replace(health, Health::Ready) != Health::Ready);
+    }
+
+    /// Whether nothing has failed since something was last known to be written.
     pub(super) fn is_ready(&self) -> bool {
         *self.health.borrow() == Health::Ready
     }
@@ -133,9 +140,6 @@ impl Transaction<'_> {
     pub(super) async fn commit(mut self) -> Result<(), Failure> {
         self.query("COMMIT", &[]).await?;
         *self.place = Some(self.connection);
-        self.desk
-            .health
-            .send_if_modified(|health| std::mem::replace(health, Health::Ready) != Health::Ready);
         Ok(())
     }
 

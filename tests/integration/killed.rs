@@ -108,7 +108,7 @@ async fn what_was_answered_before_a_kill_is_in_the_log() {
 /// all get the same bytes. ECDSA is random, so a second signature would differ.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_id_that_64_callers_race_for_has_one_signature() {
-    let calls = times(64 * 24, 100_000);
+    let calls = times(64 * 16, 100_000);
     let kills = times(3, 20);
     let requests = calls.div_ceil(CALLERS);
     let mut daemon = Daemon::with(Token::new("raced"));
