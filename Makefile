@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# `CHANCERY_TEST_FULL=1 make test` takes an hour more: 1,000 kills, 100,000 calls with request ids, a failure at each of
+# many system calls, where it is a few of each otherwise.
 # `make demo DEMO_PROFILE=debug` builds faster and signs slower.
 DEMO_PROFILE ?= release
 # Such as `make bench BENCH_ARGUMENTS='--json figures.json --workers 1 --threads 2'`.

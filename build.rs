@@ -10,13 +10,15 @@ use std::{
 
 use prost::Message;
 
-const FILES: [&str; 6] = [
+const FILES: [&str; 8] = [
     "proto/chancery/v1/resources.proto",
     "proto/chancery/v1/key_service.proto",
+    "proto/chancery/v1/approval_service.proto",
     "proto/chancery/v1/signing_service.proto",
     "proto/chancery/v1/jose_service.proto",
     "proto/chancery/v1/platform_service.proto",
     "proto/chancery/v1/partner_service.proto",
+    "proto/chancery/v1/audit_service.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -43,6 +43,7 @@ def _run(directory: Path, command: list[str]) -> int:
     token.import_secret(MAC_KEY, secret)
     authority = Authority(directory / "pki")
     client = authority.client("spiffe://test.chancery/python")
+    auditor = authority.client("spiffe://test.chancery/auditor")
     (directory / "policy.toml").write_text(POLICY)
     with Daemon(chanceryd, directory, token, authority, KEYS) as daemon:
         environment = {
@@ -50,6 +51,8 @@ def _run(directory: Path, command: list[str]) -> int:
             "CHANCERY_CA": str(authority.certificate),
             "CHANCERY_CERT": str(client.certificate),
             "CHANCERY_KEY": str(client.key),
+            "CHANCERY_TEST_AUDITOR_CERT": str(auditor.certificate),
+            "CHANCERY_TEST_AUDITOR_KEY": str(auditor.key),
             "CHANCERY_TEST_MAC_KEY": MAC_KEY,
             "CHANCERY_TEST_MAC_SECRET": secret.hex(),
         }
@@ -63,6 +66,9 @@ def _run(directory: Path, command: list[str]) -> int:
 MAC_KEY = "py-imported-secret"
 
 KEYS = f"""
+[audit]
+checkpoint_seconds = 1
+
 [[keys]]
 name = "{MAC_KEY}"
 purpose = "mac"
@@ -75,6 +81,11 @@ algorithms = ["RS256"]
 """
 
 POLICY = """\
+[[rules]]
+name = "auditor"
+identities = ["spiffe://test.chancery/auditor"]
+operations = ["read_audit"]
+
 [[rules]]
 name = "python"
 identities = ["spiffe://test.chancery/python"]

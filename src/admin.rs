@@ -135,6 +135,10 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         code = StatusCode::SERVICE_UNAVAILABLE;
     }
     text.push_str(&format!("store: {health}\n"));
+    // The old one serves, so this makes nothing unready.
+    if let Some(why) = shared.shown.signer.policy_trouble() {
+        text.push_str(&format!("policy: the file is refused: {why}\n"));
+    }
     (code, text)
 }
 

@@ -12,6 +12,7 @@ use tonic::{
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::proto::v1::{
+    approval_service_client::ApprovalServiceClient, audit_service_client::AuditServiceClient,
     jose_service_client::JoseServiceClient, key_service_client::KeyServiceClient,
     partner_service_client::PartnerServiceClient, platform_service_client::PlatformServiceClient,
     signing_service_client::SigningServiceClient,
@@ -97,6 +98,13 @@ impl Client {
             .max_encoding_message_size(MAX_MESSAGE)
     }
 
+    /// The approval service.
+    pub fn approvals(&self) -> ApprovalServiceClient<Channel> {
+        ApprovalServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
     /// The signing service.
     pub fn signing(&self) -> SigningServiceClient<Channel> {
         SigningServiceClient::new(self.channel.clone())
@@ -121,6 +129,13 @@ impl Client {
     /// The partner service.
     pub fn partners(&self) -> PartnerServiceClient<Channel> {
         PartnerServiceClient::new(self.channel.clone())
+            .max_decoding_message_size(MAX_MESSAGE)
+            .max_encoding_message_size(MAX_MESSAGE)
+    }
+
+    /// The audit service.
+    pub fn audit(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.channel.clone())
             .max_decoding_message_size(MAX_MESSAGE)
             .max_encoding_message_size(MAX_MESSAGE)
     }

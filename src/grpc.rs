@@ -24,6 +24,8 @@ pub use status::DOMAIN;
 
 use status::{denied, invalid};
 
+mod approval;
+mod audit;
 mod calls;
 mod complete;
 mod import;
@@ -71,6 +73,13 @@ impl Services {
             .max_encoding_message_size(MAX_RESPONSE)
     }
 
+    /// The approval service, as tonic serves it.
+    pub fn approvals(&self) -> v1::approval_service_server::ApprovalServiceServer<Self> {
+        v1::approval_service_server::ApprovalServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.max_request_bytes)
+            .max_encoding_message_size(MAX_RESPONSE)
+    }
+
     /// The signing service, as tonic serves it.
     pub fn signing(&self) -> v1::signing_service_server::SigningServiceServer<Self> {
         v1::signing_service_server::SigningServiceServer::new(self.clone())
@@ -98,6 +107,13 @@ impl Services {
         v1::platform_service_server::PlatformServiceServer::new(self.clone())
             .max_decoding_message_size(largest)
             .max_encoding_message_size(MAX_RESPONSE.max(largest.saturating_mul(3)))
+    }
+
+    /// The audit service, as tonic serves it.
+    pub fn audit(&self) -> v1::audit_service_server::AuditServiceServer<Self> {
+        v1::audit_service_server::AuditServiceServer::new(self.clone())
+            .max_decoding_message_size(self.limits.max_request_bytes)
+            .max_encoding_message_size(MAX_RESPONSE)
     }
 
     /// Who calls, what, and until when.

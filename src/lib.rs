@@ -37,7 +37,7 @@
 //! policy     -> algorithm identity jose key partner scheme
 //! audit      -> algorithm identity key policy
 //! wire       -> algorithm key partner proto scheme
-//! pkcs11     -> algorithm key policy
+//! pkcs11     -> algorithm identity key policy
 //! signer     -> algorithm audit identity jose key partner pkcs11 policy scheme store
 //! tls        -> identity
 //! grpc       -> algorithm audit identity jose key partner pkcs11 policy proto scheme signer store tls wire

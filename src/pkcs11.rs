@@ -37,6 +37,7 @@ pub use pool::{Counters, Health};
 pub use protocol::{Attributes, Capabilities, MechanismFacts, Problem, StartError, TokenFacts};
 pub use worker::run as run_worker;
 
+use fair::{Room, Who};
 use gather::Gather;
 use long_mac::MAX_LONG_MACS;
 use pool::{Begun, Cause, Pool, Repeat};
@@ -47,6 +48,7 @@ mod checkpoint;
 mod config;
 mod errors;
 mod failure;
+mod fair;
 mod gather;
 mod import;
 mod initialize;
@@ -94,7 +96,11 @@ impl Token {
             executable,
             state_directory,
         ));
-        let gather = Arc::new(Gather::new(pool.width(), config.queue));
+        let room = Room {
+            jobs: config.queue,
+            bytes: config.queue_bytes,
+        };
+        let gather = Arc::new(Gather::new(pool.width(), room));
         let mut servers = JoinSet::new();
         for _ in 0..pool.width() {
             servers.spawn(Arc::clone(&gather).serve(Arc::clone(&pool)));
@@ -173,8 +179,9 @@ impl Token {
         deadline: Instant,
     ) -> Result<Vec<u8>, TokenError> {
         let item = self.item(&permit, input)?;
+        let who = permit.identity().into();
         self.gather
-            .push(item, deadline, self.pool.counters())?
+            .push(who, item, deadline, self.pool.counters())?
             .await
             .unwrap_or(Err(TokenError::Lost))
     }
@@ -187,6 +194,9 @@ impl Token {
     ) -> Vec<Result<Vec<u8>, TokenError>> {
         let mut results: Vec<Result<Vec<u8>, TokenError>> = Vec::with_capacity(items.len());
         let mut frames: Vec<(Vec<usize>, Vec<SignItem>)> = Vec::new();
+        // A batch is one caller's.
+        let who = items.first().map(|(permit, _)| permit.identity().into());
+        let who: &Who = &who.unwrap_or_default();
         // As many frames as there are threads, so that one caller's batch uses them all; none so long
         // that it would look like a hang.
         let size = items.len().div_ceil(self.pool.width()).clamp(1, MAX_BATCH);
@@ -206,7 +216,7 @@ impl Token {
             }
         }
         let jobs = frames.into_iter().map(|(indexes, frame)| async move {
-            let signed = self.pool.sign_frame(frame, deadline).await;
+            let signed = self.pool.sign_frame(who, frame, deadline).await;
             indexes.into_iter().zip(signed)
         });
         for (index, result) in join_all(jobs).await.into_iter().flatten() {
@@ -236,6 +246,7 @@ impl Token {
         };
         let key = self.reference(permit.key())?;
         self.bytes(
+            permit.identity(),
             &Request::Decrypt {
                 key,
                 with,
@@ -259,7 +270,8 @@ impl Token {
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
-        self.bytes(&Request::Agree { key, point }, deadline).await
+        self.bytes(permit.identity(), &Request::Agree { key, point }, deadline)
+            .await
     }
 
     /// Unwraps a key (`A128KW`, `A256KW`).
@@ -275,8 +287,12 @@ impl Token {
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
         permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
-        self.bytes(&Request::Unwrap { key, wrapped }, deadline)
-            .await
+        self.bytes(
+            permit.identity(),
+            &Request::Unwrap { key, wrapped },
+            deadline,
+        )
+        .await
     }
 
     /// Wraps a key (`A128KW`, `A256KW`).
@@ -296,7 +312,7 @@ impl Token {
             key,
             plain: Zeroizing::new(plain.to_vec()),
         };
-        self.bytes(&request, deadline)
+        self.bytes(permit.identity(), &request, deadline)
             .await
             .map(|bytes| bytes.to_vec())
     }
@@ -318,6 +334,7 @@ impl Token {
         permitted(&permit, &[Operation::Decrypt])?;
         let key = self.reference(permit.key())?;
         self.bytes(
+            permit.identity(),
             &Request::Open {
                 key,
                 iv: iv.into(),
@@ -350,7 +367,7 @@ impl Token {
             aad,
             plaintext: Zeroizing::new(plaintext),
         };
-        self.bytes(&request, deadline)
+        self.bytes(permit.identity(), &request, deadline)
             .await
             .map(|bytes| bytes.to_vec())
     }
@@ -370,7 +387,7 @@ impl Token {
         if permit.operation() != Operation::GenerateRandom {
             return Err(TokenError::WrongPermit(permit.operation()));
         }
-        self.bytes(&Request::Random { length }, deadline)
+        self.bytes(permit.identity(), &Request::Random { length }, deadline)
             .await
             .map(|bytes| bytes.to_vec())
     }
@@ -512,10 +529,11 @@ impl Token {
 
     async fn bytes(
         &self,
+        who: impl Into<Who>,
         request: &Request,
         deadline: Instant,
     ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
-        match self.pool.run(request, deadline).await? {
+        match self.pool.run(&who.into(), request, deadline).await? {
             Reply::Bytes(bytes) => Ok(bytes),
             _ => Err(TokenError::Lost),
         }

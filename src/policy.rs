@@ -15,6 +15,7 @@ use crate::{
     scheme::UnixMilliseconds,
 };
 
+pub use approval::{Approval, Approving, DangerousAct};
 pub use diff::{Change, ChangeKind, QuotaChange};
 pub use duty::{Duty, DutyConflict, HeldDuty};
 pub use explain::{Explanation, Match, RuleMatch};
@@ -33,6 +34,7 @@ pub use table::Row;
 use role::Role;
 use rule::{AlgorithmSet, Question, Rule};
 
+mod approval;
 mod diff;
 mod duty;
 mod explain;
@@ -55,7 +57,11 @@ mod window;
 #[derive(Debug)]
 pub struct Policy {
     roles: Vec<Role>,
+    /// Those of the file, and behind them what approvers may do.
     rules: Vec<Rule>,
+    approvals: Vec<Approval>,
+    separate_duties: bool,
+    text: String,
     quotas: Arc<[Quota]>,
     digest: String,
     sha256: [u8; 32],
@@ -134,11 +140,16 @@ impl Policy {
         let file::Compiled {
             roles,
             rules,
+            approvals,
+            separate_duties,
             quotas,
         } = file::compile(text)?;
         Ok(Self {
             roles,
             rules,
+            approvals,
+            separate_duties,
+            text: text.to_owned(),
             quotas: quotas.into(),
             digest: hex::encode(&Sha256::digest(text)[..8]),
             sha256: Sha256::digest(text).into(),
@@ -150,6 +161,11 @@ impl Policy {
         &self.digest
     }
 
+    /// The file's text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// SHA-256 of the file's text.
     pub const fn sha256(&self) -> &[u8; 32] {
         &self.sha256
@@ -157,7 +173,7 @@ impl Policy {
 
     /// How many rules there are.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.rules.len() - self.approvals.len()
     }
 
     /// Whether there is no rule; a file without rules is refused, so there always is one.
@@ -181,7 +197,9 @@ impl Policy {
         self.rules
             .iter()
             .filter(|rule| {
-                !rule.names_operation(Operation::Create) && !rule.names_operation(Operation::Import)
+                ![Operation::Create, Operation::Import, Operation::Approve]
+                    .into_iter()
+                    .any(|one| rule.names_operation(one))
             })
             .flat_map(|rule| {
                 let patterns = rule.keys.iter().flatten();
@@ -218,6 +236,9 @@ impl Policy {
             | Operation::Rotate
             | Operation::Update
             | Operation::Destroy
+            | Operation::Approve
+            | Operation::ApprovePolicy
+            | Operation::ChangePolicy
             | Operation::GenerateRandom
             | Operation::SignRequest
             | Operation::SignResponse

@@ -22,7 +22,7 @@ use crate::{
     pkcs11::{Health, Token},
     proto,
     scheme::UnixMilliseconds,
-    signer::{self, Clock, ReplayMemory, Signer},
+    signer::{self, Clock, PolicyRefused, ReplayMemory, Signer},
     store::{OpenError, Settings, Store},
     tls::Endpoint,
 };
@@ -32,6 +32,7 @@ use roll::Roll;
 
 mod reload;
 mod roll;
+mod start;
 
 /// A daemon that is about to serve: ports are bound, tokens are starting.
 pub struct Server {
@@ -52,6 +53,9 @@ pub enum ServerError {
     /// The store.
     #[error(transparent)]
     Store(#[from] OpenError),
+    /// The policy allows more than the one before, and nobody has approved that.
+    #[error("{0}")]
+    Policy(#[from] PolicyRefused),
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] audit::OpenError),
@@ -127,6 +131,15 @@ impl Server {
             &mut config.policy,
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
         );
+        let settings = Settings {
+            replay: config.replay,
+            idempotency: config.idempotency,
+            lifecycle: config.lifecycle,
+        };
+        let store = Store::open(&config.store, settings).await?;
+        // A start is no way around what a reload would refuse.
+        let clock = system_clock();
+        let leave = start::leave_for_policy(&store, &policy, &clock).await?;
         // Before anybody can ask for anything.
         let (log, digest, file) = (config.audit.clone(), *policy.sha256(), config.digest);
         let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest, file));
@@ -141,16 +154,11 @@ impl Server {
         };
         let tokens = open_tokens(&config, &executable);
         let partners = std::mem::take(&mut config.partners);
-        let settings = Settings {
-            replay: config.replay,
-            idempotency: config.idempotency,
-            lifecycle: config.lifecycle,
-        };
-        let store = Store::open(&config.store, settings).await?;
         let memory = ReplayMemory::new(store);
         let audit = roll.as_ref().map(|roll| Arc::clone(&roll.audit));
-        let signer = Signer::new(tokens, policy, partners, system_clock(), memory, audit);
+        let signer = Signer::new(tokens, policy, partners, clock, memory, audit);
         let signer = Arc::new(signer);
+        start::adopt_policy(&signer, leave).await?;
         // Without it no key is used; it is tried again later.
         if let Err(error) = signer.read_lives().await {
             tracing::error!(%error, "what is known of keys can't be read; no key is used until it can");
@@ -276,10 +284,12 @@ impl Server {
             .add_service(health_service)
             .add_optional_service(reflection)
             .add_service(services.keys())
+            .add_service(services.approvals())
             .add_service(services.signing())
             .add_service(services.jose())
             .add_service(services.partners())
             .add_service(services.platform())
+            .add_service(services.audit())
             .serve_with_incoming_shutdown(incoming, stop.clone().cancelled_owned());
         wait_for_tokens(&signer, FIRST_START).await;
         tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
@@ -440,11 +450,13 @@ const AUDIT_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams of one connection.
 const MAX_STREAMS: u32 = 200;
 
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 8] = [
     "",
     "chancery.v1.KeyService",
+    "chancery.v1.ApprovalService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
     "chancery.v1.PartnerService",
     "chancery.v1.PlatformService",
+    "chancery.v1.AuditService",
 ];

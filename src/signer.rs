@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -25,6 +25,9 @@ use crate::{
     store::KeyFacts,
 };
 
+pub use approval::{
+    Executed, PolicyLeave, PolicyRefused, ProposalState, Proposed, Standing, leave_for_policy,
+};
 pub use checkpoints::{Checkpoints, Waits};
 pub use clock::Clock;
 pub use error::Error;
@@ -40,13 +43,16 @@ pub use platform::{
     Issued, KeyUsed, Named, PlatformError, Protection, ReplayMemory, SignedMessage, Verification,
     missing_or_wrong,
 };
+pub use reading::LogRead;
 
 use account::{Account, Granted, Roll, digest_of};
 use admission::Admission;
+use approval::Approved;
 use verify::{Given, verified};
 
 mod account;
 mod admission;
+mod approval;
 mod certificate_request;
 mod checkpoints;
 mod clock;
@@ -59,12 +65,15 @@ mod long;
 mod message;
 mod partners;
 mod platform;
+mod reading;
 mod verify;
 
 /// What all requests share: the tokens, and the policy and the partners in force.
 pub struct Signer {
     tokens: Vec<Arc<Token>>,
     policy: ArcSwap<Policy>,
+    /// Why the policy file is not the policy in force.
+    refused_policy: ArcSwapOption<String>,
     partners: ArcSwap<Partners>,
     clock: Clock,
     replay: ReplayMemory,
@@ -73,6 +82,7 @@ pub struct Signer {
     lives: Arc<lifecycle::Lives>,
     /// The names of keys that are being made.
     creating: Mutex<BTreeSet<KeyName>>,
+    readers: reading::Readers,
 }
 
 /// Who calls, and until when the answer is of use.
@@ -167,6 +177,7 @@ impl Signer {
         Self {
             tokens,
             policy: ArcSwap::from_pointee(policy),
+            refused_policy: ArcSwapOption::empty(),
             partners: ArcSwap::from_pointee(partners),
             clock,
             lives,
@@ -174,6 +185,7 @@ impl Signer {
             roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
             creating: Mutex::default(),
+            readers: reading::Readers::default(),
         }
     }
 
@@ -523,6 +535,9 @@ const fn serves(operation: Operation, algorithm: Algorithm) -> bool {
         | Operation::Rotate
         | Operation::Update
         | Operation::Destroy
+        | Operation::Approve
+        | Operation::ApprovePolicy
+        | Operation::ChangePolicy
         | Operation::GenerateRandom
         | Operation::SignRequest
         | Operation::SignResponse

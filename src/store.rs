@@ -18,6 +18,7 @@ pub use config::{
 pub use error::{OpenError, Refusal, StoreError};
 pub use idempotency::{Answer, Begun, Claim, Idempotency, Request};
 pub use lifecycle::{Changes, KeyFacts, Lifecycle, Revision, Rotation, VersionFacts, VersionState};
+pub use policy::{Policies, PolicyInForce};
 pub use proposal::{Execution, NewProposal, Proposal, Proposals};
 pub use quota::{Counter, Counters, Day};
 pub use replay::{Replay, Seen};
@@ -31,6 +32,7 @@ mod desk;
 mod error;
 mod idempotency;
 mod lifecycle;
+mod policy;
 mod proposal;
 mod quota;
 mod replay;
@@ -133,6 +135,11 @@ impl Store {
     /// Acts that need approval.
     pub const fn proposals(&self) -> Proposals<'_> {
         Proposals { store: self }
+    }
+
+    /// The policy that was in force last.
+    pub const fn policies(&self) -> Policies<'_> {
+        Policies { store: self }
     }
 
     /// Counts.

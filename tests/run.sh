@@ -18,10 +18,11 @@ part() {
 }
 
 part 'Rust' cargo test --locked --workspace --no-fail-fast
-part 'Python client, alone' "$PYTHON" -m pytest -q clients/python/tests/test_client.py
+part 'Python client, alone' "$PYTHON" -m pytest -q clients/python/tests/test_client.py \
+    clients/python/tests/test_audit_proofs.py
 # The binaries are those that the Rust tests have just driven.
 part 'Python client, against a daemon and its token' env CHANCERYD="$TARGET/debug/chanceryd" \
-    "$PYTHON" demo/with_daemon.py "$PYTHON" -m pytest -q clients/python/tests/test_daemon.py
+    "$PYTHON" demo/with_daemon.py "$PYTHON" -m pytest -q clients/python/tests/test_daemon.py clients/python/tests/test_audit.py
 
 echo
 # cargo: "test result: ok. 12 passed; 0 failed; 1 ignored; ...", pytest: "3 failed, 12 passed, 1 skipped in 2.5s".

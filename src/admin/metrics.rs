@@ -49,6 +49,14 @@ impl Collector for All {
         self.connections(&mut encoder)?;
         self.calls(&mut encoder)?;
         self.audit(&mut encoder)?;
+        let refused = self.0.signer.policy_trouble().is_some();
+        let metric = encoder.encode_descriptor(
+            "policy_file_refused",
+            "Whether the policy file is refused, and the policy before it in force: 1 or 0.",
+            None,
+            MetricType::Gauge,
+        )?;
+        ConstGauge::new(u64::from(refused)).encode(metric)?;
         let metric = encoder.encode_descriptor(
             "policy_denials",
             "Requests that no rule of the policy allows.",

@@ -83,6 +83,29 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// The reason that callers are told, for good.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Fault(_) | Self::File(_) | Self::Checkpoint(_) | Self::Altered(_) => {
+                "AUDIT_LOG_DAMAGED"
+            }
+            Self::NoCheckpoint => "AUDIT_NO_CHECKPOINT",
+            Self::NotCovered { .. } => "AUDIT_NOT_COVERED",
+            Self::NotThere { .. } => "AUDIT_RECORD_NOT_FOUND",
+            Self::Removed { .. } => "AUDIT_RECORD_REMOVED",
+        }
+    }
+
+    /// Whether the log is not as it was written.
+    pub const fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::Fault(_) | Self::File(_) | Self::Checkpoint(_) | Self::Altered(_)
+        )
+    }
+}
+
 impl Reader {
     /// Of the log in a directory, as it is now.
     ///

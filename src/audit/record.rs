@@ -307,12 +307,17 @@ pub enum KeyAct {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// Names the proposal: the hash of its identifier.
-    pub proposal: Digest,
+    /// The proposal's identifier, a UUID.
+    pub proposal: Name,
     /// Which step.
     pub step: ProposalStep,
     /// What is proposed.
     pub subject: Subject,
+    /// SHA-256 of all that is proposed; of a change of policy, of the file.
+    pub content: Digest,
+    /// Why a step was refused; the reason is the one that callers see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Word>,
     /// Who took the step; nobody if time did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Caller>,
@@ -325,7 +330,7 @@ pub struct Proposal {
 pub enum ProposalStep {
     Proposed,
     Approved,
-    Rejected,
+    Refused,
     Executed,
     Withdrawn,
     Expired,

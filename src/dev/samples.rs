@@ -49,6 +49,8 @@ pub(super) async fn ensure(signer: &Signer, identity: &Arc<Identity>) -> Vec<Ski
                 Vec::new()
             },
             compression_allowed: false,
+            critical: false,
+            maximum_uses: None,
         };
         let call = Call {
             request: None,

@@ -289,7 +289,7 @@ mod tests {
             find("unknown").ended().collect::<Vec<_>>(),
             [("CANCELLED", 2)]
         );
-        assert_eq!(calls.methods().len(), 36 + 1, "a method was added");
+        assert_eq!(calls.methods().len(), 46 + 1, "a method was added");
 
         for (took, bucket) in [
             (0, 0),

@@ -59,23 +59,7 @@ impl Services {
         let call = self.call(&request, "KeyService.ImportKey")?;
         let asked = request.into_inner();
         let once = identified("ImportKey", &asked.request_id, &asked)?;
-        let custody = wire::custody_from_proto(asked.custody)
-            .ok_or_else(|| invalid("CUSTODY_UNFIT", "`custody` is not known here"))?;
-        let wrapped = wrapped(asked.wrapped)?;
-        let wanted = ImportRequest {
-            key: key_request(v1::CreateKeyRequest {
-                key_id: asked.key_id,
-                token: asked.token,
-                r#type: asked.r#type,
-                purpose: asked.purpose,
-                algorithms: asked.algorithms,
-                content_encryptions: asked.content_encryptions,
-                compression_allowed: asked.compression_allowed,
-                request_id: String::new(),
-            })?,
-            custody,
-            wrapped,
-        };
+        let wanted = import_request(asked)?;
         self.once(call, once, async move |signer, call| {
             let key = signer.import_key(&call, wanted).await?;
             Ok(v1::ImportKeyResponse {
@@ -104,7 +88,30 @@ impl Services {
     }
 }
 
-fn wrapped(asked: Option<v1::WrappedKey>) -> Result<Wrapped, Status> {
+/// What is to be brought in.
+pub(super) fn import_request(asked: v1::ImportKeyRequest) -> Result<ImportRequest, Status> {
+    let custody = wire::custody_from_proto(asked.custody)
+        .ok_or_else(|| invalid("CUSTODY_UNFIT", "`custody` is not known here"))?;
+    let wrapped = wrapped(asked.wrapped)?;
+    Ok(ImportRequest {
+        key: key_request(v1::CreateKeyRequest {
+            key_id: asked.key_id,
+            token: asked.token,
+            r#type: asked.r#type,
+            purpose: asked.purpose,
+            algorithms: asked.algorithms,
+            content_encryptions: asked.content_encryptions,
+            compression_allowed: asked.compression_allowed,
+            critical: false,
+            maximum_uses: 0,
+            request_id: String::new(),
+        })?,
+        custody,
+        wrapped,
+    })
+}
+
+pub(super) fn wrapped(asked: Option<v1::WrappedKey>) -> Result<Wrapped, Status> {
     let asked = asked.ok_or_else(|| invalid("WRAPPED_KEY_MISSING", "`wrapped` is not set"))?;
     let method: ImportMethod = wire::import_method_from_proto(asked.method).ok_or_else(|| {
         invalid(

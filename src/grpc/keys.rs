@@ -99,9 +99,15 @@ impl KeyService for Services {
             .signer
             .key(&call, &key_name(&request.get_ref().name)?)
             .await?;
-        Ok(Response::new(v1::GetKeyResponse {
-            key: Some(describe(&key)),
-        }))
+        let uses = self.signer.uses(&key).await;
+        let mut told = describe(&key);
+        for version in &mut told.versions {
+            let resource = version.name.parse::<KeyResource>().ok();
+            let number = resource.and_then(|resource| resource.version);
+            let uses = number.and_then(|number| uses.get(&number));
+            version.uses = uses.map(|uses| uses.cast_signed());
+        }
+        Ok(Response::new(v1::GetKeyResponse { key: Some(told) }))
     }
 
     async fn list_keys(
@@ -289,6 +295,8 @@ pub(super) fn key_request(asked: v1::CreateKeyRequest) -> Result<KeyRequest, Sta
             .map(content_encryption)
             .collect::<Result<_, _>>()?,
         compression_allowed: asked.compression_allowed,
+        critical: asked.critical,
+        maximum_uses: lifecycle::maximum_uses(asked.maximum_uses, "maximum_uses")?,
     };
     // The policy has no answer to a question about no algorithm; this is the caller's slip, not a refusal.
     if wanted.algorithms.is_empty() {
@@ -358,6 +366,8 @@ pub(super) fn describe(view: &KeyView) -> v1::Key {
             seconds: rotation.period_seconds.cast_signed(),
             nanos: 0,
         }),
+        critical: view.facts.critical,
+        maximum_uses: view.facts.maximum_uses.unwrap_or_default().cast_signed(),
         next_rotation_time: rotation.map(|rotation| lifecycle::moment(rotation.next)),
         ..told
     }

@@ -55,6 +55,7 @@ impl Services {
             "labels",
             "primary_version",
             "rotation_period",
+            "maximum_uses",
         ];
         for path in paths(asked.update_mask, &known)? {
             match path.as_str() {
@@ -69,6 +70,9 @@ impl Services {
                         ));
                     }
                     update.primary = Some(version.version);
+                }
+                "maximum_uses" => {
+                    update.maximum_uses = Some(maximum_uses(key.maximum_uses, "key.maximum_uses")?);
                 }
                 _ => update.rotation_period = Some(period(key.rotation_period)?),
             }
@@ -175,7 +179,7 @@ pub(super) fn moment(time: Timestamp) -> prost_types::Timestamp {
     }
 }
 
-fn version(name: &str, field: &str) -> Result<KeyVersion, Status> {
+pub(super) fn version(name: &str, field: &str) -> Result<KeyVersion, Status> {
     match selector(name)? {
         Selector {
             key,
@@ -257,7 +261,19 @@ fn period(period: Option<prost_types::Duration>) -> Result<Option<Duration>, Sta
     Ok(Some(Duration::from_secs(seconds)))
 }
 
-fn etag(text: String) -> Option<String> {
+/// 0 is no limit.
+pub(super) fn maximum_uses(number: i64, field: &str) -> Result<Option<u64>, Status> {
+    match u64::try_from(number) {
+        Ok(0) => Ok(None),
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(invalid(
+            "MAXIMUM_USES_INVALID",
+            format!("`{field}` is {number}; expected a number of uses, or 0 for no limit"),
+        )),
+    }
+}
+
+pub(super) fn etag(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{
+    audit::ReadError,
     key::{KeyName, KeyVersion},
     partner::PartnerName,
     pkcs11::{Fault, TokenError, Treatment},
@@ -105,6 +106,24 @@ impl From<Error> for Status {
                 [("key", key.to_string())],
             ),
             Error::KeyHeld(_) => retry(Code::Aborted, "KEY_HELD", text, Duration::from_millis(200)),
+            Error::ApprovalRequired {
+                act,
+                approval,
+                required,
+            } => status(
+                Code::FailedPrecondition,
+                reason,
+                text,
+                [
+                    ("act", act.to_string()),
+                    ("approval", approval),
+                    ("required_approvals", required.to_string()),
+                ],
+            ),
+            Error::ApprovalNotRequired(_) | Error::PolicyIsReloaded => {
+                status(Code::FailedPrecondition, reason, text, [])
+            }
+            Error::ProposalContent(_) => invalid(reason, text),
             Error::NoStore => status(Code::FailedPrecondition, "STORE_MISSING", text, []),
             Error::RequestIdReused(_) => invalid("REQUEST_ID_REUSED", text),
             Error::RequestInProgress(_) => retry(
@@ -139,7 +158,6 @@ impl From<Error> for Status {
                 text,
                 [("key", key.to_string())],
             ),
-            Error::UsesUncounted(_) => invalid(reason, text),
             Error::Store(error) => error.into(),
             Error::Unusable { key, .. } => status(
                 Code::FailedPrecondition,
@@ -213,6 +231,8 @@ impl From<Error> for Status {
                 ],
             ),
             Error::Platform(error) => of_platform(error, text),
+            Error::NoLog => status(Code::FailedPrecondition, reason, text, []),
+            Error::Log(error) => of_log(&error, text),
             // What is wrong with it is for the operator: it tells of files.
             Error::Audit(_) => retry(
                 Code::Unavailable,
@@ -223,6 +243,42 @@ impl From<Error> for Status {
             ),
             Error::Token(error) => of_token(&error),
         }
+    }
+}
+
+fn of_log(error: &ReadError, text: String) -> Status {
+    let reason = error.reason();
+    match error {
+        // It tells of files.
+        ReadError::Fault(_)
+        | ReadError::File(_)
+        | ReadError::Checkpoint(_)
+        | ReadError::Altered(_) => status(
+            Code::DataLoss,
+            reason,
+            "the audit log can't be read as it was written; its operator finds the cause in the daemon's log"
+                .to_owned(),
+            [],
+        ),
+        ReadError::NoCheckpoint => status(Code::FailedPrecondition, reason, text, []),
+        ReadError::NotCovered { size, .. } => status(
+            Code::OutOfRange,
+            reason,
+            text,
+            [("tree_size", size.to_string())],
+        ),
+        ReadError::NotThere { end, .. } => status(
+            Code::NotFound,
+            reason,
+            text,
+            [("record_count", end.to_string())],
+        ),
+        ReadError::Removed { first, .. } => status(
+            Code::OutOfRange,
+            reason,
+            text,
+            [("first_sequence", first.to_string())],
+        ),
     }
 }
 

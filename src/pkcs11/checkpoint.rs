@@ -5,6 +5,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     Token, TokenError,
+    fair::Who,
     pool::{Cause, Repeat},
     protocol::{Binding, Reply, Request},
 };
@@ -64,7 +65,7 @@ impl Token {
             key: Binding(key.sha256()),
             body,
         };
-        self.bytes(&request, deadline)
+        self.bytes(Who::default(), &request, deadline)
             .await
             .map(|signature| signature.to_vec())
     }

@@ -30,6 +30,8 @@ pub struct Config {
     pub threads: usize,
     /// How many jobs may wait for a thread.
     pub queue: usize,
+    /// How many bytes they may have together.
+    pub queue_bytes: usize,
     /// After so long an operation is taken to hang, and its worker is killed.
     pub operation_timeout: Duration,
     /// The same for making a key.
@@ -61,6 +63,11 @@ struct Unchecked {
         deserialize_with = "bounded::<1_000_000, _>"
     )]
     queue: usize,
+    #[serde(
+        default = "default_queue_bytes",
+        deserialize_with = "bounded::<MOST_QUEUE_BYTES, _>"
+    )]
+    queue_bytes: usize,
     #[serde(default = "five", deserialize_with = "seconds")]
     operation_timeout_seconds: Duration,
     #[serde(default = "sixty", deserialize_with = "seconds")]
@@ -102,6 +109,7 @@ impl TryFrom<Unchecked> for Config {
             workers: raw.workers,
             threads: raw.threads,
             queue: raw.queue,
+            queue_bytes: raw.queue_bytes,
             operation_timeout: raw.operation_timeout_seconds,
             create_timeout: raw.create_timeout_seconds,
             start_timeout: raw.start_timeout_seconds,
@@ -180,6 +188,7 @@ fn pin_source<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PinSource, D
 
 const WHERE_A_PIN_IS: &str = "a PIN itself is never in the configuration; expected where it is read from, one of { file = \"PATH\" }, { credential = \"NAME\" } and { descriptor = NUMBER }";
 const MOST_THREADS: usize = MAX_LANES - 1;
+const MOST_QUEUE_BYTES: usize = 1 << 36;
 
 const fn one() -> usize {
     1
@@ -189,6 +198,9 @@ const fn two() -> usize {
 }
 const fn default_queue() -> usize {
     1024
+}
+const fn default_queue_bytes() -> usize {
+    64 << 20
 }
 const fn five() -> Duration {
     Duration::from_secs(5)

@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     /// The queue for a free thread is full.
-    #[error("{limit} operations are waiting for the token already")]
+    #[error("too many operations wait for the token already: {limit}, or too many bytes")]
     QueueFull {
         /// How many may wait.
         limit: usize,

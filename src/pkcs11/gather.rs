@@ -4,10 +4,7 @@
 //! wake-ups and four calls to the system. When more callers wait than there are threads, those at the head of the
 //! queue who want the same key share one frame. A caller who is alone waits for nobody.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, Mutex, atomic::Ordering},
-};
+use std::sync::{Arc, Mutex, atomic::Ordering};
 
 use tokio::{
     sync::{Notify, oneshot},
@@ -16,20 +13,21 @@ use tokio::{
 
 use super::{
     TokenError,
+    fair::{FairQueue, Room, Who},
     pool::{Counters, Pool},
     protocol::{Reply, Request, SignItem},
 };
 
-/// Signatures that are asked for one by one, in the order in which they were.
+/// Signatures that are asked for one by one.
 pub(super) struct Gather {
     queue: Mutex<Queue>,
     ready: Notify,
-    /// How many may wait while all threads have work.
-    limit: usize,
+    /// How much may wait while all threads have work.
+    room: Room,
 }
 
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    waiting: FairQueue<Waiting>,
     /// How many of those who serve it have nothing to do, or are about to look.
     idle: usize,
 }
@@ -38,44 +36,74 @@ struct Queue {
 pub(super) type Answer = oneshot::Receiver<Result<Vec<u8>, TokenError>>;
 
 struct Waiting {
+    who: Who,
     item: SignItem,
     deadline: Instant,
     answer: oneshot::Sender<Result<Vec<u8>, TokenError>>,
 }
 
 impl Gather {
-    /// For so many who serve it, and so many who may wait.
-    pub(super) fn new(servers: usize, limit: usize) -> Self {
+    /// For so many who serve it, and so much that may wait.
+    pub(super) fn new(servers: usize, room: Room) -> Self {
         Self {
             queue: Mutex::new(Queue {
-                waiting: VecDeque::new(),
+                waiting: FairQueue::new(),
                 idle: servers,
             }),
             ready: Notify::new(),
-            limit,
+            room,
         }
     }
 
-    /// Puts one at the end of the queue, if there is room.
+    /// Puts one into the queue, if there is room.
     pub(super) fn push(
         &self,
+        who: Who,
         item: SignItem,
         deadline: Instant,
         counters: &Counters,
     ) -> Result<Answer, TokenError> {
         let (answer, receiver) = oneshot::channel();
-        let mut queue = self.queue.lock().expect("nothing panics while holding it");
-        if queue.waiting.len() >= self.limit + queue.idle {
+        let bytes = item.input.len();
+        let full = || {
             counters.queue_refusals.fetch_add(1, Ordering::Relaxed);
-            return Err(TokenError::QueueFull { limit: self.limit });
+            TokenError::QueueFull {
+                limit: self.room.jobs,
+            }
+        };
+        let mut queue = self.queue.lock().expect("nothing panics while holding it");
+        let room = Room {
+            jobs: self.room.jobs + queue.idle,
+            ..self.room
+        };
+        let before = queue.waiting.len();
+        if !queue.waiting.has_room(bytes, room) {
+            let now = Instant::now();
+            let is_over = |one: &Waiting| one.deadline <= now || one.answer.is_closed();
+            for one in queue.waiting.clear(is_over) {
+                let _ = one.answer.send(Err(TokenError::Deadline));
+            }
         }
-        queue.waiting.push_back(Waiting {
+        let waiting = Waiting {
+            who: who.clone(),
             item,
             deadline,
             answer,
-        });
-        counters.queue_length.fetch_add(1, Ordering::Relaxed);
+        };
+        let pushed = queue.waiting.push(&who, bytes, waiting, room);
+        let after = queue.waiting.len();
         drop(queue);
+        // What went up or down, as one number that never is below what waits elsewhere.
+        match after.checked_sub(before) {
+            Some(more) => counters.queue_length.fetch_add(more, Ordering::Relaxed),
+            None => counters
+                .queue_length
+                .fetch_sub(before - after, Ordering::Relaxed),
+        };
+        for gone in pushed.map_err(|_| full())? {
+            // Who has gone away does not want to know.
+            let _ = gone.answer.send(Err(full()));
+        }
         self.ready.notify_one();
         Ok(receiver)
     }
@@ -88,9 +116,10 @@ impl Gather {
                 self.ready.notified().await;
                 continue;
             };
+            let who = taken.first().map(|one| one.who.clone()).unwrap_or_default();
             let (items, answers): (Vec<_>, Vec<_>) =
                 taken.into_iter().map(|one| (one.item, one.answer)).unzip();
-            let results = pool.sign_frame(items, deadline).await;
+            let results = pool.sign_frame(&who, items, deadline).await;
             self.queue
                 .lock()
                 .expect("nothing panics while holding it")
@@ -102,13 +131,15 @@ impl Gather {
         }
     }
 
-    /// The first, and those behind it that want the same key, as many as are this one's share.
+    /// The one whose turn it is, and those after it that want the same key, as many as are this one's share.
     fn take(&self, pool: &Pool) -> Vec<Waiting> {
         let now = Instant::now();
         let mut queue = self.queue.lock().expect("nothing panics while holding it");
         let Queue { waiting, idle } = &mut *queue;
         let before = waiting.len();
-        let size = before.div_ceil(pool.width()).clamp(1, MOST);
+        // Who wants another key waits for a short frame only.
+        let most = if waiting.parties() > 1 { FEW } else { MOST };
+        let size = before.div_ceil(pool.width()).clamp(1, most);
         let mut taken: Vec<Waiting> = Vec::with_capacity(size);
         while taken.len() < size {
             let fits = |next: &Waiting| {
@@ -117,10 +148,9 @@ impl Gather {
                         && first.item.key.version == next.item.key.version
                 })
             };
-            if !waiting.front().is_some_and(fits) {
+            let Some(next) = waiting.take(fits) else {
                 break;
-            }
-            let next = waiting.pop_front().expect("it was just looked at");
+            };
             if next.deadline <= now {
                 let _ = next.answer.send(Err(TokenError::Deadline));
             } else {
@@ -130,7 +160,7 @@ impl Gather {
         if !taken.is_empty() {
             *idle -= 1;
         }
-        if !waiting.is_empty() {
+        if waiting.len() > 0 {
             self.ready.notify_one();
         }
         pool.counters()
@@ -144,6 +174,7 @@ impl Pool {
     /// Signs the items of a frame, in as many goes as the token's pace makes of it.
     pub(super) async fn sign_frame(
         &self,
+        who: &Who,
         mut items: Vec<SignItem>,
         deadline: Instant,
     ) -> Vec<Result<Vec<u8>, TokenError>> {
@@ -154,7 +185,7 @@ impl Pool {
                 // The rest of the time is for the last item that was begun.
                 budget: self.operation_timeout() / 2,
             };
-            let reply = self.run(&request, deadline).await;
+            let reply = self.run(who, &request, deadline).await;
             let Request::Sign { items: sent, .. } = &mut request else {
                 unreachable!("it was made above")
             };
@@ -179,3 +210,5 @@ impl Pool {
 
 /// The most that share a frame: what one of them waits for the others stays small.
 const MOST: usize = 16;
+/// The same when more than one identity waits.
+const FEW: usize = 4;

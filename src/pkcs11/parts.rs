@@ -47,7 +47,9 @@ impl Token {
             .map(|part| self.part(part))
             .collect::<Result<_, _>>()?;
         let request = Request::MacOfParts { key, hash, parts };
-        self.bytes(&request, deadline).await.map(|mac| mac.to_vec())
+        self.bytes(permit.identity(), &request, deadline)
+            .await
+            .map(|mac| mac.to_vec())
     }
 
     /// Makes of a content key of 16 to 32 bytes what [`recover`](crate::key::PublicKey::recover) makes the content key
@@ -79,7 +81,7 @@ impl Token {
             key: self.reference(permit.key())?,
             content_key: Zeroizing::new(content_key.to_vec()),
         };
-        self.bytes(&request, deadline)
+        self.bytes(permit.identity(), &request, deadline)
             .await
             .map(|sealed| sealed.to_vec())
     }

@@ -2,7 +2,7 @@
 //!
 //! A worker has lanes, each served by a thread with a session of its own, and one side lane for what is
 //! slow or sticks to one worker: making keys, listing, checks, the chunks of long MACs. A job takes the
-//! next free lane, in the order in which jobs came. A job that outlives `operation_timeout` costs its worker
+//! next free lane, when it is its turn: see [`fair`](super::fair). A job that outlives `operation_timeout` costs its worker
 //! its life; what else was in flight there is lost with it and tried once more elsewhere, which is harmless,
 //! since no result had left.
 
@@ -27,14 +27,17 @@ use super::{
     TokenError,
     config::Config,
     errors::{Fault, Treatment},
+    fair::{Room, Who},
     keys::{Declaration, KeyTable},
     protocol::{self, Inventory, Problem, Reply, Request},
 };
 
 use exchange::{Broken, exchange};
+use turnstile::{Place, Turnstile};
 
 mod exchange;
 mod launch;
+mod turnstile;
 
 /// How a token is, as far as callers are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,8 @@ struct Shared {
     state_directory: PathBuf,
     /// As many permits as there are lanes here.
     free: Semaphore,
+    /// Those who wait for one.
+    turnstile: Arc<Turnstile>,
     lanes: Mutex<Vec<Lane>>,
     workers: Mutex<Vec<Arc<Worker>>>,
     health: watch::Sender<Health>,
@@ -138,11 +143,16 @@ impl Pool {
         state_directory: PathBuf,
     ) -> Self {
         let workers = config.workers;
+        let room = Room {
+            jobs: config.queue,
+            bytes: config.queue_bytes,
+        };
         let shared = Arc::new(Shared {
             config,
             executable,
             state_directory,
             free: Semaphore::new(0),
+            turnstile: Turnstile::new(room),
             lanes: Mutex::default(),
             workers: Mutex::default(),
             health: watch::Sender::new(Health::Starting),
@@ -190,6 +200,7 @@ impl Pool {
     /// Does a job on the next free lane.
     pub(super) async fn run(
         &self,
+        who: &Who,
         request: &Request,
         deadline: Instant,
     ) -> Result<Reply, TokenError> {
@@ -197,7 +208,7 @@ impl Pool {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut lane = self.shared.acquire(deadline).await?;
+            let mut lane = self.shared.acquire(who, frame.len(), deadline).await?;
             let outcome = exchange(
                 &mut lane.stream,
                 &frame,
@@ -393,11 +404,18 @@ impl Shared {
         true
     }
 
-    async fn acquire(&self, deadline: Instant) -> Result<Lane, TokenError> {
+    async fn acquire(
+        &self,
+        who: &Who,
+        bytes: usize,
+        deadline: Instant,
+    ) -> Result<Lane, TokenError> {
         loop {
-            match self.free.try_acquire() {
-                Ok(permit) => permit.forget(),
-                Err(_) => self.wait(deadline).await?,
+            // Nobody goes past those who wait.
+            let free = self.turnstile.is_free().then(|| self.free.try_acquire());
+            match free {
+                Some(Ok(permit)) => permit.forget(),
+                None | Some(Err(_)) => self.wait(who, bytes, deadline).await?,
             }
             let lane = self
                 .lanes
@@ -411,15 +429,18 @@ impl Shared {
         }
     }
 
-    async fn wait(&self, deadline: Instant) -> Result<(), TokenError> {
-        let _place = Place::take(&self.counters, self.config.queue)?;
+    async fn wait(&self, who: &Who, bytes: usize, deadline: Instant) -> Result<(), TokenError> {
+        let _place = Place::take(&self.counters);
         let mut health = self.health.subscribe();
+        let lane = async {
+            let _turn = self.turnstile.enter(who, bytes, &self.counters).await?;
+            let permit = self.free.acquire().await;
+            permit.map_err(|_| TokenError::Lost)?.forget();
+            Ok(())
+        };
         tokio::select! {
             biased;
-            permit = self.free.acquire() => {
-                permit.map_err(|_| TokenError::Lost)?.forget();
-                Ok(())
-            }
+            lane = lane => lane,
             down = health.wait_for(|health| matches!(health, Health::Down(_))) => {
                 let why = match down.as_deref() {
                     Ok(Health::Down(why)) => why.clone(),
@@ -550,28 +571,6 @@ impl Fault {
             Treatment::Device => 5,
             Treatment::Pin => 6,
         }
-    }
-}
-
-/// A place in the queue for a lane.
-struct Place<'a>(&'a Counters);
-
-impl<'a> Place<'a> {
-    fn take(counters: &'a Counters, limit: usize) -> Result<Self, TokenError> {
-        let before = counters.queue_length.fetch_add(1, Ordering::Relaxed);
-        let place = Self(counters);
-        if before < limit {
-            Ok(place)
-        } else {
-            counters.queue_refusals.fetch_add(1, Ordering::Relaxed);
-            Err(TokenError::QueueFull { limit })
-        }
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.queue_length.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -58,7 +58,9 @@ impl Operation {
             | Self::Rotate
             | Self::Update
             | Self::Destroy
+            | Self::ChangePolicy
             | Self::RequestCertificate => Some(Duty::KeyAdministration),
+            Self::Approve | Self::ApprovePolicy => Some(Duty::Approval),
             Self::ReadAudit => Some(Duty::AuditReading),
             Self::Get | Self::GenerateRandom | Self::ExplainMessage | Self::GetPartner => None,
         }

@@ -8,6 +8,7 @@ use toml::Spanned;
 use crate::{
     algorithm::Algorithm,
     policy::{
+        approval::Approval,
         duty,
         limits::{InvalidLimits, JwtLimits, Limits},
         operation::{Need, Operation},
@@ -20,6 +21,8 @@ use crate::{
     },
     scheme::SchemeName,
 };
+
+mod approvals;
 
 /// The first fault of a policy file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +40,8 @@ pub(super) struct Compiled {
     /// In its order; never none.
     pub(super) rules: Vec<Rule>,
     /// In its order.
+    pub(super) approvals: Vec<Approval>,
+    pub(super) separate_duties: bool,
     pub(super) quotas: Vec<Quota>,
 }
 
@@ -96,7 +101,11 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
         })
     };
     let rules = file.rules.into_iter().enumerate();
-    let rules = rules.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
+    let mut rules = rules.map(&mut compile).collect::<Result<Vec<_>, _>>()?;
+    let approvals = approvals::compile(text, file.approvals, &mut roles, &rules)?;
+    rules.extend(approvals.iter().map(Approval::rule));
+    let separate_duties = file.separate_duties.as_ref();
+    let separate_duties = separate_duties.is_some_and(|separate| *separate.get_ref());
     let mut compile = |(index, raw): (usize, RawQuota)| {
         let line = line_of(text, raw.name.span().start);
         raw.compile(&mut roles).map_err(|fault| PolicyError {
@@ -120,6 +129,8 @@ pub(super) fn compile(text: &str) -> Result<Compiled, PolicyError> {
     Ok(Compiled {
         roles,
         rules,
+        approvals,
+        separate_duties,
         quotas,
     })
 }
@@ -156,6 +167,8 @@ struct File {
     roles: Vec<RawRole>,
     #[serde(default)]
     rules: Vec<RawRule>,
+    #[serde(default)]
+    approvals: Vec<approvals::RawApproval>,
     #[serde(default)]
     quotas: Vec<RawQuota>,
 }
@@ -226,6 +239,8 @@ pub(super) enum Fault {
     Window(#[from] InvalidWindow),
     #[error("{0}")]
     Limits(#[from] InvalidLimits),
+    #[error("{0} is no operation of a rule: who approves what is said in [[approvals]]")]
+    Approves(Operation),
     #[error("it is for the operation sign, and the rule has not got that; leave it out")]
     IdleLimits(&'static str),
     #[error("{0}")]
@@ -237,6 +252,11 @@ impl RawRule {
         let identities =
             named_identities(self.roles.as_deref(), self.identities.as_deref(), roles)?;
         not_empty("operations", &self.operations)?;
+        let approves =
+            |one: &&Operation| matches!(one, Operation::Approve | Operation::ApprovePolicy);
+        if let Some(operation) = self.operations.iter().find(approves) {
+            return Err(Fault::Approves(*operation));
+        }
         let algorithms = self.algorithms.as_deref();
         let sometimes = |operation: &&Operation| operation.needs().key == Need::Sometimes;
         // With a key of the token, encryption is a use of it like any other.
@@ -379,6 +399,7 @@ impl Fault {
             Self::Empty(list) | Self::Missing { list, .. } | Self::Idle(list) => list,
             Self::Star => "algorithms",
             Self::Nobody => "identities",
+            Self::Approves(_) => "operations",
             Self::NoSuchRole(_) => "roles",
             Self::Window(InvalidWindow::NoDay) => "days",
             Self::Window(InvalidWindow::Backwards) => "not_after",

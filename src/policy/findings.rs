@@ -112,6 +112,11 @@ impl Policy {
                     message,
                 });
             };
+            // What needs whose approval is not leave: nothing of it can be left out.
+            let approves = [Operation::Approve, Operation::ApprovePolicy];
+            if approves.into_iter().any(|one| rule.names_operation(one)) {
+                continue;
+            }
             if let Some(wider) = self.rules[..at].iter().find(|wider| wider.covers(rule)) {
                 let message = format!("it decides nothing: {} allows all of it", wider.name());
                 find(FindingKind::Shadowed, message);

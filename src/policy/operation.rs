@@ -30,6 +30,12 @@ pub enum Operation {
     Update,
     /// Have a version of a key destroyed, or restored before it is.
     Destroy,
+    /// Approve what others propose to do with a key. Who may is said in `[[approvals]]`, and in no rule.
+    Approve,
+    /// Approve a policy that others propose. Who may is said in `[[approvals]]`, and in no rule.
+    ApprovePolicy,
+    /// Propose another policy.
+    ChangePolicy,
     /// Have a key sign a certificate request for itself.
     RequestCertificate,
     /// Get random bytes.
@@ -84,13 +90,13 @@ pub enum Need {
 /// A text that names no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, rotate, update, destroy, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner, read_audit"
+    "unknown operation {0:?}; expected one of sign, verify, encrypt, decrypt, get, create, import, rotate, update, destroy, approve, approve_policy, change_policy, request_certificate, generate_random, sign_request, sign_response, verify_callback, verify_response, encrypt_field, decrypt_field, issue_access_token, explain_message, get_partner, read_audit"
 )]
 pub struct UnknownOperation(String);
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Sign,
         Self::Verify,
         Self::Encrypt,
@@ -101,6 +107,9 @@ impl Operation {
         Self::Rotate,
         Self::Update,
         Self::Destroy,
+        Self::Approve,
+        Self::ApprovePolicy,
+        Self::ChangePolicy,
         Self::RequestCertificate,
         Self::GenerateRandom,
         Self::SignRequest,
@@ -128,6 +137,9 @@ impl Operation {
             Self::Rotate => "rotate",
             Self::Update => "update",
             Self::Destroy => "destroy",
+            Self::Approve => "approve",
+            Self::ApprovePolicy => "approve_policy",
+            Self::ChangePolicy => "change_policy",
             Self::RequestCertificate => "request_certificate",
             Self::GenerateRandom => "generate_random",
             Self::SignRequest => Act::SignRequest.name(),
@@ -152,12 +164,16 @@ impl Operation {
             // To a public key from outside it concerns no key of ours.
             Self::Encrypt => (Sometimes, Sometimes),
             Self::Decrypt => (Always, Always),
-            Self::Get | Self::Rotate | Self::Update | Self::Destroy => (Always, Never),
+            Self::Get | Self::Rotate | Self::Update | Self::Destroy | Self::Approve => {
+                (Always, Never)
+            }
             Self::Create => (Always, Always),
             Self::Import => (Always, Always),
             Self::RequestCertificate => (Always, Always),
             // The log is one: who may read it reads what was done with every key.
-            Self::GenerateRandom | Self::ReadAudit => (Never, Never),
+            Self::GenerateRandom | Self::ApprovePolicy | Self::ChangePolicy | Self::ReadAudit => {
+                (Never, Never)
+            }
             Self::SignRequest
             | Self::SignResponse
             | Self::VerifyCallback

@@ -7,6 +7,7 @@ use proptest::{prelude::*, sample::select};
 use super::*;
 use crate::algorithm::{Curve, Hash};
 
+mod approvals;
 mod conditions;
 mod model;
 mod partners;

@@ -44,6 +44,9 @@ pub enum Fault {
     /// A prefix is missing.
     #[error("does not start with {0:?}")]
     Prefix(String),
+    /// A text that `after-last` looks for, and that is not there.
+    #[error("has no {0:?} in it")]
+    Mark(String),
     /// Something without a separator between name and value.
     #[error("has a field without {0:?} between name and value")]
     NotAPair(String),
@@ -138,7 +141,7 @@ impl EvaluationError {
             Fault::Json(JsonError::TooDeep { .. }) => "JSON_TOO_DEEP",
             Fault::Json(JsonError::Syntax { .. }) => "NOT_JSON",
             Fault::Json(JsonError::TooManyFields { .. }) | Fault::TooMany(_) => "TOO_MANY_FIELDS",
-            Fault::Encoding(_) | Fault::Prefix(_) => "ENCODING_INVALID",
+            Fault::Encoding(_) | Fault::Prefix(_) | Fault::Mark(_) => "ENCODING_INVALID",
             Fault::NotAPair(_) => "FIELDS_INVALID",
             Fault::RepeatedField => "FIELD_REPEATED",
             Fault::TooLong(_) => "TOO_LONG",

@@ -44,6 +44,7 @@ enum Kind {
     StripPrefix(String),
     First(usize),
     Skip(usize),
+    AfterLast(String),
     /// bytes -> map
     Split(SplitFunction),
     ListFields {
@@ -72,9 +73,11 @@ impl Function {
     /// What it gives for this type; the error names what it takes instead.
     pub(super) const fn applied_to(&self, input: Type) -> Result<Type, Type> {
         let (takes, gives) = match &self.kind {
-            Kind::Text(_) | Kind::StripPrefix(_) | Kind::First(_) | Kind::Skip(_) => {
-                (Type::Bytes, Type::Bytes)
-            }
+            Kind::Text(_)
+            | Kind::StripPrefix(_)
+            | Kind::First(_)
+            | Kind::Skip(_)
+            | Kind::AfterLast(_) => (Type::Bytes, Type::Bytes),
             Kind::Split(_) | Kind::ListFields { .. } => (Type::Bytes, Type::Map),
             Kind::Change(_) | Kind::Exclude(_) | Kind::Only(_) => (Type::Map, Type::Map),
             Kind::Join { .. } | Kind::Field(_) | Kind::OnlyValue => (Type::Map, Type::Bytes),
@@ -88,9 +91,12 @@ impl Function {
     /// Whether a part of what comes in may change and what goes out stays.
     pub(super) const fn leaves_out(&self) -> bool {
         match &self.kind {
-            Kind::First(_) | Kind::Skip(_) | Kind::Only(_) | Kind::Field(_) | Kind::OnlyValue => {
-                true
-            }
+            Kind::First(_)
+            | Kind::Skip(_)
+            | Kind::AfterLast(_)
+            | Kind::Only(_)
+            | Kind::Field(_)
+            | Kind::OnlyValue => true,
             Kind::Text(_)
             | Kind::StripPrefix(_)
             | Kind::Split(_)
@@ -116,6 +122,12 @@ impl Function {
             }
             (Kind::Skip(length), Value::Bytes(bytes)) => {
                 fields::part(bytes, |bytes| &bytes[bytes.len().min(*length)..])
+            }
+            (Kind::AfterLast(mark), Value::Bytes(bytes)) => {
+                let mut places = bytes.windows(mark.len());
+                let last = places.rposition(|place| place == mark.as_bytes());
+                let start = last.ok_or_else(|| Fault::Mark(mark.clone()))? + mark.len();
+                fields::part(bytes, |bytes| &bytes[start..])
             }
             (Kind::Split(function), Value::Bytes(bytes)) => return function(bytes).map(Value::Map),
             (
@@ -202,6 +214,14 @@ impl Function {
                 Kind::Skip(usize::try_from(length).unwrap_or(usize::MAX)),
                 shown,
             )
+        } else if let Some(mark) = entries.maybe("after-last") {
+            let text = mark.text()?;
+            if text.is_empty() || text.len() > MAX_MARK {
+                let message = format!("expected 1 to {MAX_MARK} bytes");
+                return Err(mark.refuse("WRONG_VALUE", message));
+            }
+            let shown = format!("after-last {text:?}");
+            (Kind::AfterLast(text.to_owned()), shown)
         } else if let Some(names) = entries.maybe("exclude") {
             let names = texts(&names)?;
             let shown = format!("exclude {}", names.join(","));
@@ -405,11 +425,12 @@ fn change_functions() -> Vec<(&'static str, Kind)> {
 
 const ONLY_VALUE: &str = "only-value";
 
-const MAP_TO_BYTES_AND_WITH_ARGUMENTS: [&str; 9] = [
+const MAP_TO_BYTES_AND_WITH_ARGUMENTS: [&str; 10] = [
     ONLY_VALUE,
     "{strip-prefix}",
     "{first}",
     "{skip}",
+    "{after-last}",
     "{list-fields}",
     "{exclude}",
     "{only}",
@@ -425,6 +446,9 @@ impl fmt::Display for Type {
         })
     }
 }
+
+/// The longest text that is looked for: the search costs its length for each byte.
+const MAX_MARK: usize = 16;
 
 /// The longest result of a function or an expression, in bytes.
 pub(super) const MAX_OUTPUT: usize = 24 * 1024 * 1024;

@@ -10,7 +10,7 @@ use crate::{
 /// An HTTP request or response, as bytes.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Message<'a> {
-    /// `POST`; none in a response.
+    /// `POST`; in a response, as the rest of the request line, that of the request it answers, if that is known.
     pub method: Option<Cow<'a, str>>,
     /// `https`.
     pub scheme: Option<Cow<'a, str>>,
@@ -24,6 +24,8 @@ pub struct Message<'a> {
     pub status: Option<u16>,
     /// Names and values, in their order; names are compared without regard to case.
     pub headers: Vec<(Cow<'a, str>, Cow<'a, [u8]>)>,
+    /// Of a response: the headers of the request that it answers, if that is known.
+    pub request_headers: Vec<(Cow<'a, str>, Cow<'a, [u8]>)>,
     /// The body, never read as anything but bytes unless the scheme says so.
     pub body: Cow<'a, [u8]>,
     /// What came out of the body where the scheme has it decrypted first.
@@ -92,6 +94,19 @@ impl<'a> Message<'a> {
         Ok(found.map(|field| field.value.into_owned()))
     }
 
+    /// Of a response: the request that it answers, as far as that is known; its body is not.
+    pub(super) fn answered(&self) -> Message<'_> {
+        let whole = self.borrowed();
+        Message {
+            headers: whole.request_headers,
+            request_headers: Vec::new(),
+            status: None,
+            body: Cow::Borrowed(&[]),
+            decrypted: None,
+            ..whole
+        }
+    }
+
     /// A message that borrows everything from this one.
     pub(super) fn borrowed<'b>(&'b self) -> Message<'b>
     where
@@ -111,6 +126,7 @@ impl<'a> Message<'a> {
             query: text(&self.query),
             status: self.status,
             headers: self.headers.iter().map(header).collect(),
+            request_headers: self.request_headers.iter().map(header).collect(),
             body: Cow::Borrowed(&self.body),
             decrypted: self.decrypted.as_deref().map(Cow::Borrowed),
         }

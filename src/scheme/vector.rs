@@ -154,6 +154,9 @@ impl Vector {
             .maybe("now")
             .map_or(Ok(0), |item| item.number(0..1 << 50))?;
         let headers = pairs(entries.maybe("headers"), |_| true)?;
+        let request_headers = pairs(entries.maybe("request_headers"), |_| true)?;
+        let header =
+            |(name, value): (String, String)| (Cow::Owned(name), Cow::Owned(value.into_bytes()));
         let known = |map: &BTreeMap<String, _>, name: &str| map.contains_key(name);
         let bytes = |(name, value): (String, String)| (name, value.into_bytes());
         let constants = pairs(entries.maybe("constants"), |name| {
@@ -235,10 +238,8 @@ impl Vector {
                 path: path.map(Cow::Owned),
                 query: query.map(Cow::Owned),
                 status: status.and_then(|status| u16::try_from(status).ok()),
-                headers: headers
-                    .into_iter()
-                    .map(|(name, value)| (Cow::Owned(name), Cow::Owned(value.into_bytes())))
-                    .collect(),
+                headers: headers.into_iter().map(header).collect(),
+                request_headers: request_headers.into_iter().map(header).collect(),
                 body: Cow::Owned(body.unwrap_or_default().into_bytes()),
                 decrypted: decrypted.map(|text| Cow::Owned(text.into_bytes())),
             },

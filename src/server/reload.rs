@@ -1,7 +1,7 @@
 //! Files that are read again: on SIGHUP, and when one has changed. Whole or not at all, and recorded either way.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -11,7 +11,7 @@ use tokio::{signal::unix::Signal, time::interval};
 use crate::{
     audit::{Digest, Event, Reloadable, Reloaded},
     config,
-    signer::Signer,
+    signer::{PolicyLeave, Signer},
     tls::Endpoint,
 };
 
@@ -25,6 +25,7 @@ pub(super) async fn reload_on_change(
 ) {
     let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
     let mut seen = fingerprint(&policy_file);
+    let mut waiting = false;
     let mut seen_platforms = platforms.fingerprint();
     loop {
         let asked = tokio::select! {
@@ -32,27 +33,11 @@ pub(super) async fn reload_on_change(
             _ = ticks.tick() => false,
         };
         let now = fingerprint(&policy_file);
-        if asked || now != seen {
+        // A file that waits for approval is looked at again and again.
+        if asked || now != seen || waiting {
+            let is_news = asked || now != seen;
             seen = now;
-            match config::load_policy(&policy_file) {
-                Ok(policy) if policy.digest() == signer.policy().digest() => {}
-                Ok(policy) => {
-                    tracing::info!(
-                        policy = policy.digest(),
-                        rules = policy.len(),
-                        "policy reloaded"
-                    );
-                    let digest = Some(Digest::from_bytes(*policy.sha256()));
-                    // Before it decides anything.
-                    if record(&signer, Reloadable::Policy, digest, true).await {
-                        signer.replace_policy(policy);
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the new policy is refused; the old one stays in force");
-                    record(&signer, Reloadable::Policy, None, false).await;
-                }
-            }
+            waiting = reload_policy(&policy_file, &signer, is_news).await;
         }
         let now = platforms.fingerprint();
         if asked || now != seen_platforms {
@@ -81,6 +66,52 @@ pub(super) async fn reload_on_change(
     }
 }
 
+/// The policy. Whether its file waits for what may come: approvals, or the store.
+async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
+    let policy = match config::load_policy(file) {
+        Ok(policy) if policy.sha256() == signer.policy().sha256() => {
+            signer.refuse_policy(None);
+            return false;
+        }
+        Ok(policy) => policy,
+        Err(error) => {
+            signer.refuse_policy(Some(error.to_string()));
+            tracing::error!(%error, "the new policy is refused; the old one stays in force");
+            record(signer, Reloadable::Policy, None, false).await;
+            return false;
+        }
+    };
+    let digest = Some(Digest::from_bytes(*policy.sha256()));
+    let leave = match signer.leave_for_policy(&policy).await {
+        Ok(leave) => leave,
+        Err(refused) => {
+            signer.refuse_policy(Some(refused.to_string()));
+            if is_news {
+                tracing::error!(error = %refused, "the new policy is refused; the old one stays in force");
+                record(signer, Reloadable::Policy, digest, false).await;
+            }
+            return true;
+        }
+    };
+    if let Err(error) = signer.adopt_policy(&policy, leave).await {
+        if leave != PolicyLeave::Free {
+            signer.refuse_policy(Some(error.to_string()));
+            tracing::error!(%error, "the new policy can't be taken yet; the old one stays in force");
+            return true;
+        }
+        // It allows no more than the old one, or nobody asked for approval: that must not wait for the store.
+        tracing::warn!(%error, "that this policy is in force can't be remembered");
+    }
+    // Before it decides anything.
+    if record(signer, Reloadable::Policy, digest, true).await {
+        let (digest, rules) = (policy.digest().to_owned(), policy.len());
+        signer.replace_policy(policy);
+        signer.refuse_policy(None);
+        tracing::info!(policy = digest, rules, "policy reloaded");
+    }
+    false
+}
+
 /// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.
 async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
     match tokio::task::spawn_blocking(move || config::load_partners(&platforms)).await {
@@ -102,7 +133,7 @@ async fn reload_partners(platforms: config::Platforms, signer: &Signer) {
     }
 }
 
-fn fingerprint(path: &std::path::Path) -> Option<(SystemTime, u64)> {
+fn fingerprint(path: &Path) -> Option<(SystemTime, u64)> {
     let facts = std::fs::metadata(path).ok()?;
     Some((facts.modified().ok()?, facts.len()))
 }

@@ -18,13 +18,15 @@ use std::{
 use crate::{
     algorithm::{Algorithm, Hash},
     audit::{
-        Audit, AuditError, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct, KeyChange,
-        Name, Ticket, Word,
+        Audit, AuditError, Caller, Denial, Digest, Ending, Event, InputDigest, Intent, KeyAct,
+        KeyChange, LogRead, Name, Ticket, Word,
     },
     identity::Identity,
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
-    policy::{Asked, Denied, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use},
+    policy::{
+        Asked, Denied, Keyless, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use,
+    },
     signer::{
         Call, Error, KeyView, Permitted, Waits,
         admission::{Admission, Slip},
@@ -368,6 +370,23 @@ impl Account {
         }
     }
 
+    /// The log was read: so many records, of which this was the first to be looked at.
+    pub(super) fn log_read(&self, granted: &Granted<Keyless>, first: u64, shown: u64) {
+        let Some(audit) = &self.roll.audit else {
+            return;
+        };
+        let wait = audit.record(Event::LogRead(LogRead {
+            caller: self.identity.as_ref().into(),
+            call: self.call.clone(),
+            rule: Name::fitted(granted.rule()),
+            first,
+            shown,
+        }));
+        let mut state = self.state();
+        state.idle = None;
+        state.waits.push(Box::pin(wait));
+    }
+
     /// Records what came of it all, and gives the result when that is on the disk. If it can't be, the result is
     /// that.
     pub(super) async fn close<T>(self, result: Result<T, Error>) -> Result<T, Error> {
@@ -426,6 +445,14 @@ impl Account {
             ended: acts.into_iter().map(ended).collect(),
             waits,
             slips,
+        }
+    }
+
+    /// Something else happened that the log tells.
+    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.record(event(self.identity.as_ref().into()));
+            self.state().waits.push(Box::pin(wait));
         }
     }
 

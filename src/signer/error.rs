@@ -2,7 +2,7 @@
 
 use crate::{
     algorithm::Algorithm,
-    audit::AuditError,
+    audit::{AuditError, ReadError},
     jose::{
         HeaderError,
         jwe::{DecryptionFailed, EncryptError, InvalidRecipient},
@@ -11,7 +11,7 @@ use crate::{
     key::{InvalidUsage, KeyName, KeyVersion},
     partner::{ChoiceError, PartnerName},
     pkcs11::TokenError,
-    policy::{Denied, Operation, QuotaExceeded},
+    policy::{DangerousAct, Denied, Operation, QuotaExceeded},
     scheme::SchemeName,
     signer::{NotReady, PlatformError},
     store::{StoreError, VersionState},
@@ -84,6 +84,29 @@ pub enum Error {
     /// Somebody makes or destroys a version of the key just now.
     #[error("another call is making or destroying a version of the key {0}; try again in a moment")]
     KeyHeld(KeyName),
+    /// The policy asks for approval of it.
+    #[error(
+        "{act} is under the approval {approval:?}: propose it with ApprovalService.CreateProposal, have {required} other(s) approve it, then execute it"
+    )]
+    ApprovalRequired {
+        /// What was to be done.
+        act: DangerousAct,
+        /// The name of the approval.
+        approval: String,
+        /// How many must approve.
+        required: u32,
+    },
+    /// Something is proposed that needs nobody's approval.
+    #[error("the policy asks for no approval of {0} here; do it without a proposal")]
+    ApprovalNotRequired(DangerousAct),
+    /// What is to be executed is not what was approved.
+    #[error("{0}")]
+    ProposalContent(&'static str),
+    /// A change of policy is executed by somebody.
+    #[error(
+        "a change of policy is executed by the daemon itself: put exactly the approved file in the place of the policy"
+    )]
+    PolicyIsReloaded,
     /// The daemon has no store.
     #[error("this daemon has no store, which this needs")]
     NoStore,
@@ -131,11 +154,6 @@ pub enum Error {
         /// How often each of its versions may be used.
         maximum: u64,
     },
-    /// A limit of uses for a key whose uses are not counted.
-    #[error(
-        "{0} is not a key that makes signatures, MACs or ciphertexts: its uses are not counted"
-    )]
-    UsesUncounted(KeyName),
     /// The store could not do it.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -224,6 +242,12 @@ pub enum Error {
     /// A platform's message that was not dealt with.
     #[error("{0}")]
     Platform(#[from] PlatformError),
+    /// The operator wants no log.
+    #[error("this daemon keeps no audit log: its configuration has audit.enabled = false")]
+    NoLog,
+    /// The log can't be read, or has not got what is wanted.
+    #[error("{0}")]
+    Log(#[from] ReadError),
     /// It can't be recorded, and so it is not done, or not answered.
     #[error("{0}")]
     Audit(#[from] AuditError),
@@ -260,6 +284,8 @@ impl Error {
             Self::Choice(choice) => choice.reason(),
             Self::NotReady(_) => "PARTNER_NOT_READY",
             Self::Platform(error) => error.reason(),
+            Self::NoLog => "AUDIT_DISABLED",
+            Self::Log(error) => error.reason(),
             Self::Audit(_) => "AUDIT_UNAVAILABLE",
             Self::Token(error) => error.reason(),
             Self::VersionNotEnabled { state, .. } => match state {
@@ -274,6 +300,10 @@ impl Error {
             Self::NameRetired(_) => "KEY_NAME_RETIRED",
             Self::NotRotatable(_) => "KEY_NOT_ROTATABLE",
             Self::KeyHeld(_) => "KEY_HELD",
+            Self::ApprovalRequired { .. } => "APPROVAL_REQUIRED",
+            Self::ApprovalNotRequired(_) => "APPROVAL_NOT_REQUIRED",
+            Self::ProposalContent(_) => "PROPOSAL_CONTENT_CHANGED",
+            Self::PolicyIsReloaded => "PROPOSAL_OF_POLICY",
             Self::NoStore => "STORE_MISSING",
             Self::RequestIdReused(_) => "REQUEST_ID_REUSED",
             Self::RequestInProgress(_) => "REQUEST_IN_PROGRESS",
@@ -282,7 +312,6 @@ impl Error {
             Self::NotCounted { .. } => "QUOTA_NOT_COUNTED",
             Self::UsesExhausted { .. } => "KEY_USES_EXHAUSTED",
             Self::UsesRaised { .. } => "MAXIMUM_USES_RAISED",
-            Self::UsesUncounted(_) => "MAXIMUM_USES_INVALID",
             Self::Store(error) => error.reason(),
         }
     }

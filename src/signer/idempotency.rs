@@ -127,9 +127,13 @@ impl Signer {
             .filter(|all| request.signs.is_some() == all.iter().any(signs))
             .ok_or_else(|| Error::AnswerUnreadable(request.id.clone()))?;
         let account = self.roll.open(call);
-        let allowed = permitted
-            .iter()
-            .try_for_each(|asked| self.ask_again(&account, call, request, asked));
+        let allowed = async {
+            for asked in &permitted {
+                self.ask_again(&account, call, request, asked).await?;
+            }
+            Ok(())
+        };
+        let allowed = allowed.await;
         if allowed.is_ok() {
             account.all_end(&Ending::Repeated);
         }
@@ -137,7 +141,7 @@ impl Signer {
         Ok(answer.bytes)
     }
 
-    fn ask_again(
+    async fn ask_again(
         &self,
         account: &Account,
         call: &Call,

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::{Account, Call, Error, Found, Granted, KeyRequest, KeyView, Signer, lifecycle::Maker};
+use super::{
+    Account, Approved, Call, Error, Found, Granted, KeyRequest, KeyView, Signer, keys::Making,
+    lifecycle::Maker,
+};
 use crate::{
     algorithm::Algorithm,
     audit::{InputDigest, KeyAct},
     key::{Custody, InvalidUsage, KeyName, Usage},
     pkcs11::{Token, TokenError, Wrapped, WrappingKey},
-    policy::{Creation, Permit},
+    policy::{Creation, DangerousAct, Permit},
     store::{Claim, VersionFacts},
 };
 
@@ -60,15 +63,16 @@ impl Signer {
     /// [`Error`].
     pub async fn import_key(&self, call: &Call, request: ImportRequest) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
-        let imported = self.import(&account, call, request).await;
+        let imported = self.import(&account, call, request, None).await;
         account.close(imported).await
     }
 
-    async fn import(
+    pub(super) async fn import(
         &self,
         account: &Account,
         call: &Call,
         request: ImportRequest,
+        approved: Option<Approved>,
     ) -> Result<KeyView, Error> {
         let ImportRequest {
             key,
@@ -87,6 +91,7 @@ impl Signer {
             self.clock.now(),
         );
         let granted = account.authorized(verdict)?;
+        self.cleared(DangerousAct::ImportKey, &name, approved)?;
         let usage = Usage::new(
             key.key_type,
             key.purpose,
@@ -112,7 +117,12 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody),
+            Making {
+                usage: &usage,
+                custody,
+                critical: false,
+                maximum_uses: key.maximum_uses,
+            },
             token,
             token.import(permit, &usage, custody, wrapped, call.deadline),
         );
@@ -134,16 +144,18 @@ impl Signer {
         wrapped: Wrapped,
     ) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
-        let imported = self.import_version(&account, call, name, wrapped).await;
+        let imported = self.import_version(&account, call, name, wrapped, None);
+        let imported = imported.await;
         account.close(imported).await
     }
 
-    async fn import_version(
+    pub(super) async fn import_version(
         &self,
         account: &Account,
         call: &Call,
         name: &KeyName,
         wrapped: Wrapped,
+        approved: Option<Approved>,
     ) -> Result<KeyView, Error> {
         // Which algorithms, only the key tells; who may not import it at all is not told whether it is there.
         let _granted = self.may_import(account, call, name)?;
@@ -153,6 +165,7 @@ impl Signer {
         let policy = self.policy.load_full();
         let verdict = policy.authorize_import(&call.identity, name, algorithms, now);
         let granted = account.authorized(verdict)?;
+        self.cleared(DangerousAct::ImportKey, name, approved)?;
         let _reserved = self
             .reserve(name)
             .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
@@ -214,7 +227,7 @@ impl Signer {
     }
 
     /// Leave to import a key of this name with at least one algorithm.
-    fn may_import(
+    pub(super) fn may_import(
         &self,
         account: &Account,
         call: &Call,

@@ -1,17 +1,17 @@
 //! Making keys, looking at them, and certificate requests. Keys from elsewhere: see `import`.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Account, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request, digest_of,
-    finish, lifecycle::Maker,
+    Account, Approved, Call, Error, KeyView, Selector, SignatureForm, Signer, certificate_request,
+    digest_of, finish, lifecycle::Maker,
 };
 use crate::{
     algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
     audit::KeyAct,
     key::{Custody, InvalidUsage, KeyName, KeyVersion, Usage, Version},
     pkcs11::{Key, Token, TokenError},
-    policy::Operation,
+    policy::{DangerousAct, Operation},
     store::{self, VersionState},
 };
 
@@ -34,6 +34,19 @@ pub struct KeyRequest {
     pub content_encryptions: Vec<ContentEncryption>,
     /// For keys that decrypt or wrap.
     pub compression_allowed: bool,
+    /// Whether it is marked critical, for good.
+    pub critical: bool,
+    /// How often each version may be used to make something, if that is limited.
+    pub maximum_uses: Option<u64>,
+}
+
+/// What a key is to be like that is being made.
+#[derive(Clone, Copy)]
+pub(super) struct Making<'a> {
+    pub(super) usage: &'a Usage,
+    pub(super) custody: Custody,
+    pub(super) critical: bool,
+    pub(super) maximum_uses: Option<u64>,
 }
 
 impl Signer {
@@ -44,15 +57,16 @@ impl Signer {
     /// [`Error`].
     pub async fn create_key(&self, call: &Call, request: KeyRequest) -> Result<KeyView, Error> {
         let account = self.roll.open(call);
-        let created = self.create(&account, call, request).await;
+        let created = self.create(&account, call, request, None).await;
         account.close(created).await
     }
 
-    async fn create(
+    pub(super) async fn create(
         &self,
         account: &Account,
         call: &Call,
         request: KeyRequest,
+        approved: Option<Approved>,
     ) -> Result<KeyView, Error> {
         let KeyRequest {
             name,
@@ -62,6 +76,8 @@ impl Signer {
             algorithms,
             content_encryptions,
             compression_allowed,
+            critical,
+            maximum_uses,
         } = request;
         // The policy has no answer to that.
         if algorithms.is_empty() {
@@ -74,6 +90,9 @@ impl Signer {
             self.clock.now(),
         );
         let granted = account.authorized(verdict)?;
+        if critical {
+            self.cleared(DangerousAct::CreateCriticalKey, &name, approved)?;
+        }
         let usage = Usage::new(
             key_type,
             purpose,
@@ -98,7 +117,12 @@ impl Signer {
         let made = self.made_once(
             call,
             &name,
-            (&usage, custody),
+            Making {
+                usage: &usage,
+                custody,
+                critical,
+                maximum_uses,
+            },
             token,
             token.create(permit, usage.clone(), call.deadline),
         );
@@ -113,10 +137,16 @@ impl Signer {
         &self,
         call: &Call,
         name: &KeyName,
-        (usage, custody): (&Usage, Custody),
+        wanted: Making<'_>,
         token: &Token,
         make: impl Future<Output = Result<Arc<Key>, TokenError>> + Send,
     ) -> Result<KeyView, Error> {
+        let Making {
+            usage,
+            custody,
+            critical,
+            maximum_uses,
+        } = wanted;
         let held = self.hold(name, call.deadline).await?;
         let outcome = async {
             token.refresh().await?;
@@ -129,7 +159,17 @@ impl Signer {
             }
             let exists = || Error::Token(TokenError::Exists(name.clone()));
             let key = match self.find(name) {
-                Err(Error::NoSuchKey(_) | Error::Token(_)) => make.await?,
+                Err(Error::NoSuchKey(_) | Error::Token(_)) => {
+                    // Before the key is there: it shall never be without its limit.
+                    if facts.maximum_uses != maximum_uses {
+                        let limit = |facts: &mut store::KeyFacts| {
+                            facts.maximum_uses = maximum_uses;
+                            Ok(())
+                        };
+                        self.change(name, None, limit).await?;
+                    }
+                    make.await?
+                }
                 Ok(found) => {
                     let first = versions.get(&Version::FIRST);
                     let asked = call.request.is_some();
@@ -146,9 +186,11 @@ impl Signer {
                 }
                 Err(_) => return Err(exists()),
             };
-            let facts = self
-                .enter(name, Version::FIRST, Maker::of(call), true)
-                .await?;
+            let maker = Maker {
+                critical,
+                ..Maker::of(call)
+            };
+            let facts = self.enter(name, Version::FIRST, maker, true).await?;
             Ok(KeyView {
                 name: name.clone(),
                 key: Some(key),
@@ -175,6 +217,24 @@ impl Signer {
             .seen(verdict)
             .and_then(|_granted| self.known_view(name));
         account.close(view).await
+    }
+
+    /// How often the versions of a key were used to make something: of a key whose uses are limited, while the store
+    /// can be asked.
+    pub async fn uses(&self, view: &KeyView) -> BTreeMap<Version, u64> {
+        let mut uses = BTreeMap::new();
+        if view.facts.maximum_uses.is_none() {
+            return uses;
+        }
+        for one in view.key.iter().flat_map(|key| &key.versions) {
+            match self.roll.admission().uses(&one.version).await {
+                Ok(count) => uses.extend([(one.version.version, count)]),
+                Err(error) => {
+                    tracing::warn!(key = %one.version, %error, "how often it was used can't be told");
+                }
+            }
+        }
+        uses
     }
 
     /// The keys that the caller may see, by name.

@@ -22,7 +22,9 @@ pub use keeper::keep;
 pub(super) use acts::Maker;
 
 mod acts;
+mod destruction;
 mod keeper;
+mod turns;
 
 /// What is known of all keys, and where it comes from.
 pub(super) struct Lives {

@@ -79,10 +79,12 @@ pub enum Refusal {
     #[error("has expired; propose it again")]
     Expired,
     /// Its author has taken it back.
-    #[error("was withdrawn by its author")]
+    #[error("was withdrawn by its author; propose it again")]
     Withdrawn,
     /// It is done.
-    #[error("was executed already; it is executed once")]
+    #[error(
+        "was executed already, and is executed once; propose it again if it is to be done again"
+    )]
     Executed,
     /// An author approves.
     #[error("can't be approved by its own author; expected another approver")]
@@ -90,11 +92,11 @@ pub enum Refusal {
     /// Somebody approves twice.
     #[error("was approved by the same approver before; expected another approver")]
     ApprovedBefore,
-    /// Somebody else withdraws it.
-    #[error("can be withdrawn by its author only")]
+    /// Somebody else withdraws or executes it.
+    #[error("can be withdrawn and executed by its author only")]
     NotItsAuthor,
     /// Too few have approved.
-    #[error("has {given} of {required} approvals")]
+    #[error("has {given} of {required} approvals by those who may give one; more must approve it")]
     Unapproved {
         /// How many have.
         given: u32,

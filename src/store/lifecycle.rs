@@ -42,6 +42,8 @@ pub struct KeyFacts {
     pub rotation: Option<Rotation>,
     /// How often each of its versions may be used to make something, if that is limited.
     pub maximum_uses: Option<u64>,
+    /// Whether it was marked critical when it was made.
+    pub critical: bool,
     /// Its versions, those that are gone among them.
     pub versions: BTreeMap<Version, VersionFacts>,
 }
@@ -212,7 +214,7 @@ async fn read(
     let sql = format!(
         "SELECT key_facts.name, revision, primary_version, description, labels, \
                 version, state, created_by, created_at, disabled_at, destroy_at, \
-                rotation_seconds, next_rotation_at, request, maximum_uses \
+                rotation_seconds, next_rotation_at, request, maximum_uses, critical \
          FROM key_facts LEFT JOIN version_facts ON version_facts.name = key_facts.name \
          WHERE {which} ORDER BY key_facts.name, version"
     );
@@ -239,14 +241,15 @@ async fn write(
     let labels =
         serde_json::to_string(&facts.labels).map_err(|error| strange(error.to_string()))?;
     let sql = "INSERT INTO key_facts (name, revision, primary_version, description, labels, \
-                                      rotation_seconds, next_rotation_at, maximum_uses) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                                      rotation_seconds, next_rotation_at, maximum_uses, critical) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
                ON CONFLICT (name) DO UPDATE \
                SET revision = excluded.revision, primary_version = excluded.primary_version, \
                    description = excluded.description, labels = excluded.labels, \
                    rotation_seconds = excluded.rotation_seconds, \
                    next_rotation_at = excluded.next_rotation_at, \
-                   maximum_uses = excluded.maximum_uses";
+                   maximum_uses = excluded.maximum_uses, \
+                   critical = excluded.critical";
     let primary = facts.primary.map(|version| i64::from(version.number()));
     let values = [
         key.clone(),
@@ -257,6 +260,7 @@ async fn write(
         Value::Integer(facts.rotation.map(|one| one.period_seconds.cast_signed())),
         Value::Integer(facts.rotation.map(|one| one.next.0)),
         Value::Integer(facts.maximum_uses.map(u64::cast_signed)),
+        i64::from(facts.critical).into(),
     ];
     transaction.query(sql, &values).await?;
     let sql = "DELETE FROM version_facts WHERE name = $1";
@@ -289,6 +293,7 @@ fn key(row: &Row) -> Result<KeyFacts, sqlx::Error> {
         labels: serde_json::from_str(&row.text(4)?).map_err(|error| strange(error.to_string()))?,
         rotation: rotation(row)?,
         maximum_uses: row.integer_if_any(14)?.map(i64::cast_unsigned),
+        critical: row.integer(15)? != 0,
         versions: BTreeMap::new(),
     })
 }

@@ -228,18 +228,57 @@ impl Proposals<'_> {
     ///
     /// [`StoreError`].
     pub async fn list(&self, before: Option<Uuid>, most: u32) -> Result<Vec<Proposal>, StoreError> {
-        let mut transaction = self.store.reading().read().await?;
         let before = before.map_or_else(|| "g".into(), text);
         let sql = "SELECT id FROM proposal WHERE id < $1 ORDER BY id DESC LIMIT $2";
-        let values = [before, i64::from(most).into()];
+        self.all(sql, &[before, i64::from(most).into()]).await
+    }
+
+    /// Those whose ids a query gives.
+    async fn all(&self, sql: &str, values: &[Value]) -> Result<Vec<Proposal>, StoreError> {
+        let mut transaction = self.store.reading().read().await?;
         let mut proposals = Vec::new();
-        for row in transaction.query(sql, &values).await? {
+        for row in transaction.query(sql, values).await? {
             let id = row.text(0).and_then(|id| parsed(&id));
             let id = id.map_err(Failure::from)?;
             proposals.extend(read(&mut transaction, id).await?);
         }
         transaction.rollback().await?;
         Ok(proposals)
+    }
+
+    /// Those that are about this, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn about(&self, act: &str, subject: &str) -> Result<Vec<Proposal>, StoreError> {
+        let sql = "SELECT id FROM proposal WHERE act = $1 AND subject = $2 ORDER BY id DESC";
+        self.all(sql, &[act.into(), subject.into()]).await
+    }
+
+    /// Those whose time was over before anybody executed or withdrew them, and of which that was not told yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn expired(&self, now: Timestamp) -> Result<Vec<Proposal>, StoreError> {
+        let sql = "SELECT id FROM proposal \
+                   WHERE expires_at <= $1 AND expiry_told_at IS NULL \
+                     AND withdrawn_at IS NULL AND executed_at IS NULL \
+                   ORDER BY id";
+        self.all(sql, &[now.0.into()]).await
+    }
+
+    /// It was told that it has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn told_expiry(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+        let mut transaction = self.store.writing().write().await?;
+        let sql = "UPDATE proposal SET expiry_told_at = $2 WHERE id = $1";
+        transaction.query(sql, &[text(id), now.0.into()]).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Nobody else changes the proposal until the transaction ends.

@@ -85,7 +85,9 @@ pub fn new_key(id: &str, key_type: KeyType, algorithms: &[Algorithm]) -> CreateK
         algorithms: algorithms.iter().map(|one| (*one).into()).collect(),
         content_encryptions: encryptions.iter().map(|one| (*one).into()).collect(),
         compression_allowed: false,
+        critical: false,
         request_id: String::new(),
+        maximum_uses: 0,
     }
 }
 

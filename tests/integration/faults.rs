@@ -100,7 +100,9 @@ impl Bench {
                 Vec::new()
             },
             compression_allowed: false,
+            critical: false,
             request_id: String::new(),
+            maximum_uses: 0,
         };
         // SoftHSM now and then fails to write what several processes look at; the answer says to ask again.
         for _ in 0..5 {

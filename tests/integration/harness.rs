@@ -284,9 +284,15 @@ impl Daemon {
         self.process = Process::start(&self.setup, self.directory.path());
     }
 
-    /// From the next start on nothing stands before it.
-    pub fn undisturbed(&mut self) {
-        self.setup.before.clear();
+    /// From the next start on this stands before it.
+    pub fn behind(&mut self, before: Vec<String>) {
+        self.setup.before = before;
+    }
+
+    /// The same with another policy.
+    pub fn start_with_policy(&mut self, text: &str) {
+        text.clone_into(&mut self.setup.policy);
+        self.start_again();
     }
 
     /// Sends SIGTERM and waits for the end; the runtime goes on, so that clients can hang up.

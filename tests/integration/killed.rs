@@ -18,6 +18,9 @@ use chancery::{
     client::{Client, Code, Status},
     proto::v1::{Algorithm as A, KeyType as T, SignRequest},
 };
+use chancery_fault_module::control::{
+    CONTROL_VARIABLE, Control, Fault, Function, MODULE_VARIABLE, Times, module_path,
+};
 use futures_util::future::join_all;
 use rustix::process::Signal;
 use serde_json::Value;
@@ -29,8 +32,9 @@ use tokio::{
 use crate::{
     audited::{SOON, gives, hash, log_of, records, verify},
     calls::{create, message},
-    harness::{Daemon, Setup, times},
+    harness::{Daemon, Refusal, Setup, times},
     softhsm::Token,
+    store::postgres::Server,
 };
 
 /// Whatever was answered is in the log, and was before it was answered.
@@ -308,3 +312,72 @@ impl Random {
 }
 
 const CALLERS: usize = 64;
+
+/// Two daemons share a PostgreSQL and a token. One dies while the token signs; the other takes the request over when
+/// nobody can wait for the first any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_daemon_had_begun_another_takes_over() {
+    let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+    let store = format!(
+        "[store.postgres]\nsocket = {:?}\ndatabase = \"postgres\"\nuser = \"chancery\"",
+        server.home()
+    );
+    let token = Arc::new(Token::new("shared"));
+    let control = Control::create(&token.directory().join("control")).unwrap();
+    let mut setup = Setup::new(Arc::clone(&token)).tables(&store);
+    let seat = &mut setup.tokens[0];
+    seat.module = Some(module_path());
+    let environment = [
+        (MODULE_VARIABLE, token.module_path()),
+        (CONTROL_VARIABLE, control.path()),
+    ];
+    let environment = environment.map(|(name, path)| (name.into(), path.display().to_string()));
+    seat.environment.extend(environment);
+    let mut doomed = setup.start();
+    let other = Setup::new(token).tables(&store).start();
+    create(&doomed.client("test"), "pay", T::EcP256, &[A::Es256]).await;
+
+    let slowly = Fault::Delay(Duration::from_secs(60));
+    control.set(Function::Sign, slowly, Times::Once, 0).unwrap();
+    let request = SignRequest {
+        request_id: "taken-over".to_owned(),
+        ..message("pay", A::Es256, b"pay 100")
+    };
+    // The shorter its caller waits, the sooner it is over.
+    let client = doomed
+        .client("test")
+        .with_timeout(Some(Duration::from_secs(1)));
+    let asked = request.clone();
+    let asked = tokio::spawn(async move { client.signing().sign(client.request(asked)).await });
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while control.hits(Function::Sign).unwrap() == 0 {
+        assert!(Instant::now() < deadline, "the token is not asked");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    doomed.kill();
+    asked.await.unwrap().unwrap_err();
+
+    let client = other.client("test");
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let first = loop {
+        match client.signing().sign(request.clone()).await {
+            Ok(signed) => break signed.into_inner(),
+            Err(status) => {
+                let reason = Refusal::of(&status).reason;
+                // It may have to hear of the key first.
+                let waits = ["REQUEST_IN_PROGRESS", "KEY_NOT_FOUND", "DEADLINE_EXCEEDED"];
+                assert!(waits.contains(&&*reason), "{status:?}");
+                assert!(
+                    Instant::now() < deadline,
+                    "it is not taken over: {status:?}"
+                );
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    doomed.start_again();
+    for daemon in [&other, &doomed] {
+        let again = daemon.client("test").signing().sign(request.clone()).await;
+        assert_eq!(again.unwrap().into_inner(), first);
+    }
+}

@@ -181,6 +181,7 @@ async fn health_and_reflection_tell_of_every_service() {
     for service in [
         "",
         "chancery.v1.KeyService",
+        "chancery.v1.ApprovalService",
         "chancery.v1.SigningService",
         "chancery.v1.JoseService",
         "chancery.v1.PartnerService",
@@ -212,6 +213,7 @@ async fn health_and_reflection_tell_of_every_service() {
     assert_eq!(
         names,
         [
+            "chancery.v1.ApprovalService",
             "chancery.v1.JoseService",
             "chancery.v1.KeyService",
             "chancery.v1.PartnerService",

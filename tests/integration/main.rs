@@ -7,8 +7,10 @@
 )]
 
 mod admin;
+mod approval;
 mod audit;
 mod audited;
+mod auditor;
 mod calls;
 mod check;
 mod cli;
@@ -26,6 +28,7 @@ mod keys;
 mod killed;
 mod layering;
 mod lifecycle;
+mod low_disk;
 mod mtls;
 mod no_lookup;
 mod partners;

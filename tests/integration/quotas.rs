@@ -12,8 +12,9 @@ use std::{
 use chancery::{
     client::{Client, Code, Status},
     proto::v1::{
-        Algorithm as A, BatchSignRequest, GenerateRandomRequest, KeyType as T, SignChunksHeader,
-        SignChunksRequest, sign_chunks_request::Part, sign_result::Result as Outcome,
+        Algorithm as A, BatchSignRequest, CreateKeyVersionRequest, GenerateRandomRequest,
+        GetKeyRequest, Key, KeyType as T, SignChunksHeader, SignChunksRequest, UpdateKeyRequest,
+        sign_chunks_request::Part, sign_result::Result as Outcome,
     },
 };
 use futures_util::future::join_all;
@@ -22,7 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic_types::StatusExt;
 
 use crate::{
-    calls::{create, message},
+    calls::{create, message, new_key, verification},
     harness::{ALLOW_TEST, Daemon, Refusal, Setup},
     softhsm::Token,
     store::postgres::Server,
@@ -317,4 +318,93 @@ per_day = 50
     tokio::time::timeout(Duration::from_secs(30), again)
         .await
         .expect("it is counted again");
+}
+
+async fn key(client: &Client, id: &str) -> Key {
+    let name = format!("keys/{id}");
+    let response = client.keys().get_key(GetKeyRequest { name }).await;
+    response.unwrap().into_inner().key.unwrap()
+}
+
+async fn set_maximum(client: &Client, id: &str, maximum_uses: i64) -> Result<Key, Status> {
+    let key = Key {
+        name: format!("keys/{id}"),
+        maximum_uses,
+        ..Key::default()
+    };
+    let request = UpdateKeyRequest {
+        key: Some(key),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["maximum_uses".to_owned()],
+        }),
+        request_id: String::new(),
+    };
+    let response = client.keys().update_key(request).await;
+    response.map(|response| response.into_inner().key.unwrap())
+}
+
+/// 64 callers at once, and a crash: a version makes so many signatures and not one more; what it made is verified on.
+#[tokio::test]
+async fn a_version_is_used_so_often_and_never_more() {
+    let mut daemon = Daemon::with(Token::new("main"));
+    let client = daemon.client("test");
+    let mut request = new_key("pay", T::EcP256, &[A::Es256]);
+    request.maximum_uses = 100;
+    client.keys().create_key(request).await.unwrap();
+    let signed = message("pay", A::Es256, b"one");
+    let first = client.signing().sign(signed.clone()).await;
+    let first = first.unwrap().into_inner();
+    assert_eq!(key(&client, "pay").await.versions[0].uses, Some(1));
+    assert_eq!(done_of(&client, "pay", 49, "").await, 49);
+    daemon.crash_and_restart();
+    let client = daemon.client("test");
+    let told = key(&client, "pay").await;
+    assert_eq!((told.maximum_uses, told.versions[0].uses), (100, Some(50)));
+    let callers = (0..64).map(|_| async {
+        let client = client.clone();
+        let mut done = 0;
+        for _ in 0..3 {
+            done += done_of(&client, "pay", 1, "KEY_USES_EXHAUSTED").await;
+        }
+        done
+    });
+    let done: usize = join_all(callers).await.into_iter().sum();
+    assert_eq!(done, 50);
+    let refusal = Refusal::expect(sign(&client, "pay").await);
+    assert_eq!(
+        (refusal.code, &*refusal.reason),
+        (Code::FailedPrecondition, "KEY_USES_EXHAUSTED")
+    );
+    assert!(refusal.message.contains("rotate"), "{refusal:?}");
+    assert_eq!(refusal.metadata["name"], "keys/pay/versions/1");
+    assert_eq!(key(&client, "pay").await.versions[0].uses, Some(100));
+    // What it has signed still verifies; the next version signs as often again.
+    let verification = verification(&signed, &first.signature);
+    let verified = client.signing().verify(verification).await.unwrap();
+    assert!(verified.into_inner().valid);
+    let next = CreateKeyVersionRequest {
+        name: "keys/pay".to_owned(),
+        make_primary: true,
+        request_id: String::new(),
+    };
+    client.keys().create_key_version(next).await.unwrap();
+    sign(&client, "pay").await.unwrap();
+
+    // The limit goes down and never up.
+    for (wrong, reason) in [
+        (101, "MAXIMUM_USES_RAISED"),
+        (0, "MAXIMUM_USES_RAISED"),
+        (-1, "MAXIMUM_USES_INVALID"),
+    ] {
+        let refusal = Refusal::expect(set_maximum(&client, "pay", wrong).await);
+        assert_eq!(refusal.reason, reason);
+    }
+    let lowered = set_maximum(&client, "pay", 4).await.unwrap();
+    assert_eq!(lowered.maximum_uses, 4);
+    assert_eq!(done_of(&client, "pay", 9, "KEY_USES_EXHAUSTED").await, 3);
+    // A key without one can have one.
+    create(&client, "log", T::EcP256, &[A::Es256]).await;
+    sign(&client, "log").await.unwrap();
+    set_maximum(&client, "log", 2).await.unwrap();
+    assert_eq!(done_of(&client, "log", 9, "KEY_USES_EXHAUSTED").await, 2);
 }

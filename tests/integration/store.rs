@@ -9,4 +9,5 @@ pub mod postgres;
 mod proposals;
 mod quota;
 mod replay;
+mod secured;
 mod sqlite;

@@ -7,6 +7,7 @@ import hmac
 import json
 import os
 import time
+import uuid
 from concurrent import futures
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from jwcrypto import jwe, jwk, jws
 
 from chancery._generated.chancery.v1 import (
+    approval_service_pb2,
+    approval_service_pb2_grpc,
     jose_service_pb2,
     jose_service_pb2_grpc,
     key_service_pb2,
@@ -51,6 +54,7 @@ class FakeDaemon:
             "mac": [os.urandom(32) for _ in range(2)],
         }
         self.created = []
+        self.proposals = []  # the latest first
         self.unavailable = 0  # how many calls shall still fail
         self.calls = 0
         self.damage = None  # changes a response before it is sent
@@ -64,6 +68,7 @@ class FakeDaemon:
             options=[("grpc.max_receive_message_length", 16 << 20), ("grpc.so_reuseport", 0)],
         )
         key_service_pb2_grpc.add_KeyServiceServicer_to_server(_KeyService(self), server)
+        approval_service_pb2_grpc.add_ApprovalServiceServicer_to_server(_ApprovalService(self), server)
         signing_service_pb2_grpc.add_SigningServiceServicer_to_server(_SigningService(self), server)
         jose_service_pb2_grpc.add_JoseServiceServicer_to_server(_JoseService(self), server)
         checks = health.HealthServicer()
@@ -281,6 +286,70 @@ class _KeyService(key_service_pb2_grpc.KeyServiceServicer):
             return key_service_pb2.GenerateRandomResponse(data=data, data_crc32c=google_crc32c.value(data))
 
         return self.daemon.answer(context, work)
+
+
+class _ApprovalService(approval_service_pb2_grpc.ApprovalServiceServicer):
+    def __init__(self, daemon):
+        self.daemon = daemon
+
+    def _turn(self, context, name, answer, turn=lambda proposal: None):
+        def work():
+            for proposal in self.daemon.proposals:
+                if proposal.name == name:
+                    turn(proposal)
+                    return answer(proposal=proposal)
+            raise Refusal(grpc.StatusCode.NOT_FOUND, "PROPOSAL_NOT_FOUND", "there is none")
+
+        return self.daemon.answer(context, work)
+
+    def CreateProposal(self, request, context):
+        def work():
+            name = f"proposals/{uuid.uuid4()}"
+            proposal = approval_service_pb2.Proposal(name=name, act=request.act, state=1, required_approvals=1)
+            proposal.create_time.GetCurrentTime()
+            self.daemon.proposals.insert(0, proposal)
+            return approval_service_pb2.CreateProposalResponse(proposal=proposal)
+
+        return self.daemon.answer(context, work)
+
+    def GetProposal(self, request, context):
+        return self._turn(context, request.name, approval_service_pb2.GetProposalResponse)
+
+    def ListProposals(self, request, context):
+        def work():
+            start = int(request.page_token or 0)
+            end = start + request.page_size
+            more = str(end) if end < len(self.daemon.proposals) else ""
+            page = self.daemon.proposals[start:end]
+            return approval_service_pb2.ListProposalsResponse(proposals=page, next_page_token=more)
+
+        return self.daemon.answer(context, work)
+
+    def ApproveProposal(self, request, context):
+        def turn(proposal):
+            proposal.given_approvals.add(approver="spiffe://test/other")
+            proposal.state = approval_service_pb2.PROPOSAL_STATE_APPROVED
+
+        return self._turn(context, request.name, approval_service_pb2.ApproveProposalResponse, turn)
+
+    def WithdrawProposal(self, request, context):
+        def turn(proposal):
+            proposal.state = approval_service_pb2.PROPOSAL_STATE_WITHDRAWN
+
+        return self._turn(context, request.name, approval_service_pb2.WithdrawProposalResponse, turn)
+
+    def ExecuteProposal(self, request, context):
+        key = resources_pb2.Key(name="keys/root", critical=True)
+
+        def turn(proposal):
+            if proposal.state != approval_service_pb2.PROPOSAL_STATE_APPROVED:
+                raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "PROPOSAL_UNAPPROVED", "too few")
+            proposal.outcome = "SUCCEEDED"
+
+        def answer(proposal):
+            return approval_service_pb2.ExecuteProposalResponse(proposal=proposal, key=key)
+
+        return self._turn(context, request.name, answer, turn)
 
 
 class _SigningService(signing_service_pb2_grpc.SigningServiceServicer):

@@ -33,6 +33,7 @@ from chancery import (
     ContentEncryption,
     Denied,
     EcdsaEncoding,
+    FailedPrecondition,
     HealthStatus,
     IntegrityError,
     InvalidArgument,
@@ -73,6 +74,7 @@ def daemon(served):
     fake = served[0]
     fake.unavailable, fake.calls, fake.damage, fake.complete_messages, fake.grace = 0, 0, None, 0, 0.0
     fake.created.clear()
+    fake.proposals.clear()
     return fake
 
 
@@ -134,14 +136,14 @@ def test_what_is_no_name_is_refused_before_it_is_sent(key):
 
 def test_every_rpc_is_called_by_the_client():
     text = "".join(file.read_text() for file in (PACKAGE / "src" / "chancery").glob("*.py"))
-    rooms = ("keys", "signing", "jose", "platforms", "partners")
+    rooms = ("keys", "approvals", "signing", "jose", "platforms", "partners", "audit")
     rpcs = [
         line.split()[1].split("(")[0]
         for proto in PROTO.glob("*.proto")
         for line in proto.read_text().splitlines()
         if line.startswith("  rpc ")
     ]
-    assert len(rpcs) >= 28
+    assert len(rpcs) >= 40
     assert [rpc for rpc in rpcs if not any(f".{room}.{rpc}" in text for room in rooms)] == []
 
 
@@ -152,6 +154,36 @@ def test_stubs_are_those_of_the_protocol(tmp_path):
     names = sorted(path.name for path in new.glob("*.py*"))
     assert names == sorted(path.name for path in old.glob("*.py*"))
     assert [name for name in names if not filecmp.cmp(new / name, old / name, shallow=False)] == []
+
+
+# Approvals
+
+
+def test_a_proposal_is_approved_and_executed(daemon, client):
+    proposal = client.propose_critical_key("root", type="EC_P256", purpose="SIGN", algorithms=["ES256"])
+    assert (proposal.act, proposal.state, proposal.required_approvals) == ("create_key", "PENDING", 1)
+    assert proposal.content.critical
+    assert proposal.content.key_id == "root"
+    assert proposal.create_time.tzinfo is not None
+    with pytest.raises(FailedPrecondition) as caught:
+        client.execute_proposal(proposal)
+    assert caught.value.reason == "PROPOSAL_UNAPPROVED"
+    approved = client.approve_proposal(proposal)
+    assert (approved.state, approved.given_approvals[0].approver) == ("APPROVED", "spiffe://test/other")
+    assert client.execute_proposal(proposal.name).critical
+    assert client.get_proposal(proposal.name.split("/")[1]).outcome == "SUCCEEDED"
+
+    other = client.propose_key_destruction("root/1", etag="7")
+    assert (other.content.name, other.content.etag) == ("keys/root/versions/1", "7")
+    assert client.withdraw_proposal(other).state == "WITHDRAWN"
+    policy = client.propose_policy(b"abc")
+    # FIPS 180-4, the example of SHA-256.
+    assert policy.content.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert [one.act for one in client.list_proposals(page_size=2)] == [
+        "change_policy",
+        "destroy_key_version",
+        "create_key",
+    ]
 
 
 # Keys

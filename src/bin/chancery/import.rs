@@ -9,8 +9,8 @@ use chancery::{
     client::{Client, Code},
     key::{Custody, ImportMethod, KeyName, PublicKey, Usage},
     proto::v1::{
-        GetImportWrappingKeyRequest, GetKeyRequest, ImportKeyRequest, ImportKeyVersionRequest,
-        WrappedKey,
+        GetImportWrappingKeyRequest, GetKeyRequest, ImportKeyRequest, ImportKeyVersionRequest, Key,
+        WrappedKey, proposed_act::Act,
     },
     wire::{self, KeyResource},
 };
@@ -18,6 +18,7 @@ use chancery::{
 use crate::{
     Session, arguments,
     keys::show,
+    proposals::propose,
     secret::{Encoding, Material},
     trouble::Trouble,
 };
@@ -59,6 +60,10 @@ pub(crate) struct Import {
     /// Which token; needed only if the daemon has several
     #[arg(long, value_name = "NAME")]
     token: Option<String>,
+    /// Propose it instead of doing it, for others to approve; the wrapped key is written to this file, and is to be given
+    /// to `proposals execute` again
+    #[arg(long, value_name = "FILE")]
+    propose: Option<PathBuf>,
     /// It is the next version of a key that is there, for the same uses
     #[arg(long, conflicts_with_all = ["algorithm", "enc", "allow_compression", "worker_readable", "token"])]
     new_version: bool,
@@ -69,19 +74,32 @@ impl Import {
         let material = Material::read(session.streams, self.file.as_deref(), self.encoding)?;
         let seconds = session.global.timeout.unwrap_or(TIMEOUT_SECONDS);
         let client = session.client_with(Some(seconds))?;
-        let imported = if self.new_version {
-            self.next_version(&client, material).await?
+        let file = self.propose.clone();
+        let act = if self.new_version {
+            Act::ImportKeyVersion(self.next_version(&client, material).await?)
         } else {
-            self.first_version(&client, material).await?
+            Act::ImportKey(self.first_version(&client, material).await?)
         };
-        show(session, imported)
+        let Some(file) = file else {
+            return show(session, bring_in(&client, act).await?);
+        };
+        let wrapped = match &act {
+            Act::ImportKey(request) => request.wrapped.as_ref(),
+            Act::ImportKeyVersion(request) => request.wrapped.as_ref(),
+            _ => None,
+        };
+        let bytes = wrapped.map(|wrapped| wrapped.wrapped_key.clone());
+        session
+            .streams
+            .write(Some(&file), &bytes.unwrap_or_default())?;
+        propose(session, &client, act).await
     }
 
     async fn first_version(
         self,
         client: &Client,
         material: Material,
-    ) -> Result<Option<chancery::proto::v1::Key>, Trouble> {
+    ) -> Result<ImportKeyRequest, Trouble> {
         let key_type = key_type(&material, &self.algorithm)?;
         let purpose = self.algorithm[0].purpose();
         // The daemon decides; but what can't be is told without a call.
@@ -100,7 +118,7 @@ impl Import {
         };
         let token = self.token.unwrap_or_default();
         let wrapped = wrap(client, &self.key, &token, material, key_type, custody).await?;
-        let request = ImportKeyRequest {
+        Ok(ImportKeyRequest {
             key_id: self.key.to_string(),
             token,
             r#type: wire::key_type_to_proto(key_type).into(),
@@ -119,16 +137,14 @@ impl Import {
             custody: wire::custody_to_proto(custody).into(),
             wrapped: Some(wrapped),
             request_id: String::new(),
-        };
-        let response = client.keys().import_key(client.request(request)).await?;
-        Ok(response.into_inner().key)
+        })
     }
 
     async fn next_version(
         self,
         client: &Client,
         material: Material,
-    ) -> Result<Option<chancery::proto::v1::Key>, Trouble> {
+    ) -> Result<ImportKeyVersionRequest, Trouble> {
         let name = KeyResource::from(self.key.clone()).to_string();
         let request = GetKeyRequest { name: name.clone() };
         let there = client.keys().get_key(client.request(request)).await?;
@@ -137,17 +153,27 @@ impl Import {
         let key_type = wire::key_type_from_proto(there.r#type).ok_or_else(newer)?;
         let custody = wire::custody_from_proto(there.custody).ok_or_else(newer)?;
         let wrapped = wrap(client, &self.key, &there.token, material, key_type, custody).await?;
-        let request = ImportKeyVersionRequest {
+        Ok(ImportKeyVersionRequest {
             name,
             wrapped: Some(wrapped),
             request_id: String::new(),
-        };
-        let response = client
-            .keys()
-            .import_key_version(client.request(request))
-            .await?;
-        Ok(response.into_inner().key)
+        })
     }
+}
+
+async fn bring_in(client: &Client, act: Act) -> Result<Option<Key>, Trouble> {
+    let mut keys = client.keys();
+    Ok(match act {
+        Act::ImportKey(request) => {
+            let response = keys.import_key(client.request(request)).await?;
+            response.into_inner().key
+        }
+        Act::ImportKeyVersion(request) => {
+            let response = keys.import_key_version(client.request(request)).await?;
+            response.into_inner().key
+        }
+        Act::DestroyKeyVersion(_) | Act::CreateKey(_) | Act::ChangePolicy(_) => None,
+    })
 }
 
 /// A secret that is to be brought in, whatever is there already.
@@ -163,7 +189,7 @@ pub(crate) async fn secret(
     client: &Client,
     wanted: Wanted,
     material: Material,
-) -> Result<Option<chancery::proto::v1::Key>, Trouble> {
+) -> Result<Option<Key>, Trouble> {
     let request = GetKeyRequest {
         name: KeyResource::from(wanted.key.clone()).to_string(),
     };
@@ -187,18 +213,22 @@ pub(crate) async fn secret(
         allow_compression: false,
         worker_readable: wanted.custody == Custody::WorkerReadable,
         token: Some(wanted.token).filter(|token| !token.is_empty()),
+        propose: None,
         new_version: there.is_some(),
     };
-    match there {
-        None => import.first_version(client, material).await,
+    let act = match there {
+        None => Act::ImportKey(import.first_version(client, material).await?),
         Some(there) if wire::custody_from_proto(there.custody) == Some(wanted.custody) => {
-            import.next_version(client, material).await
+            Act::ImportKeyVersion(import.next_version(client, material).await?)
         }
-        Some(there) => Err(Trouble::Usage(format!(
-            "{} is there already, and its custody is not {}, which the partner's schemes need; name another key in the partner's file",
-            there.name, wanted.custody
-        ))),
-    }
+        Some(there) => {
+            return Err(Trouble::Usage(format!(
+                "{} is there already, and its custody is not {}, which the partner's schemes need; name another key in the partner's file",
+                there.name, wanted.custody
+            )));
+        }
+    };
+    bring_in(client, act).await
 }
 
 /// Asks for the token's wrapping key, and wraps.

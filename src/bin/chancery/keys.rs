@@ -6,20 +6,19 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use chancery::{
-    algorithm::{Algorithm, ContentEncryption, KeyType, Purpose},
-    key::{Custody, KeyName, Usage},
+    key::{Custody, KeyName},
     proto::v1::{
-        CreateKeyRequest, GetJwksRequest, GetKeyRequest, GetPublicKeyRequest, Key, KeyVersion,
-        TokenAttributes,
+        GetJwksRequest, GetKeyRequest, GetPublicKeyRequest, Key, KeyVersion, TokenAttributes,
     },
     wire::{self, KeyResource},
 };
 
 use crate::{
     Session, arguments,
+    create::Create,
     csr::Csr,
     import::Import,
-    life::{Rotate, Turn, Update},
+    life::{Destroy, Rotate, Turn, Update},
     output::{self, Streams},
     trouble::Trouble,
 };
@@ -47,8 +46,7 @@ pub(crate) enum Keys {
     Enable(Turn),
     /// Have a version refused, in all daemons within two seconds, until it is enabled again
     Disable(Turn),
-    /// Have a version destroyed; until its time is over it is refused, and can be restored
-    Destroy(Turn),
+    Destroy(Destroy),
     /// Take a version back that was to be destroyed; it is disabled then
     Restore(Turn),
     Import(Import),
@@ -56,43 +54,6 @@ pub(crate) enum Keys {
     /// Print the public keys that you may see as one JWK Set
     Jwks,
     Csr(Csr),
-}
-
-/// Generate a key inside the token
-///
-/// Its private half never leaves it.
-#[derive(Args)]
-#[command(
-    verbatim_doc_comment,
-    after_help = "Examples:\n  \
-    chancery keys create login --type ec-p256 --purpose sign --algorithm ES256\n  \
-    chancery keys create inbox --type rsa-3072 --purpose decrypt --algorithm RSA-OAEP-256 --enc A256GCM"
-)]
-pub(crate) struct Create {
-    /// Its name: 1 to 64 of A-Z a-z 0-9 . _ -, the first a letter or digit
-    #[arg(value_name = "KEY", value_parser = arguments::key_name)]
-    key: KeyName,
-    /// What it is made of
-    #[arg(long = "type", value_name = "TYPE", value_parser = arguments::key_type())]
-    key_type: KeyType,
-    /// The one thing that it is for
-    #[arg(long, value_parser = arguments::purpose())]
-    purpose: Purpose,
-    /// What it may be used with; may be repeated
-    #[arg(long, required = true, value_parser = arguments::any_algorithm())]
-    algorithm: Vec<Algorithm>,
-    /// Content encryption of the JWE that it may open, for purposes decrypt and wrap; may be repeated
-    #[arg(long, value_parser = arguments::content_encryption())]
-    enc: Vec<ContentEncryption>,
-    /// A JWE for it may be compressed
-    #[arg(long)]
-    allow_compression: bool,
-    /// Which token; needed only if the daemon has several
-    #[arg(long, value_name = "NAME")]
-    token: Option<String>,
-    /// Done once under this id, however often it is asked for
-    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
-    request_id: String,
 }
 
 /// Print a public key
@@ -133,7 +94,7 @@ impl Keys {
             Self::Versions { key } => versions(session, key).await,
             Self::Enable(turn) => turn.enable(session, true).await,
             Self::Disable(turn) => turn.enable(session, false).await,
-            Self::Destroy(turn) => turn.destroy(session).await,
+            Self::Destroy(destroy) => destroy.run(session).await,
             Self::Restore(turn) => turn.restore(session).await,
             Self::Import(import) => import.run(session).await,
             Self::Public(public) => public.run(session).await,
@@ -158,6 +119,7 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
                 purpose_name(key),
                 algorithm_names(key).join(" "),
                 short(&key.primary_version),
+                states_name(key),
                 key.token.clone(),
                 custody_name(key),
             ]
@@ -169,6 +131,7 @@ async fn list(session: &mut Session<'_>) -> Result<(), Trouble> {
         "purpose",
         "algorithms",
         "primary",
+        "states",
         "token",
         "custody",
     ];
@@ -214,41 +177,6 @@ async fn describe(session: &mut Session<'_>, key: KeyName) -> Result<(), Trouble
     };
     let response = client.keys().get_key(client.request(request)).await?;
     show(session, response.into_inner().key)
-}
-
-impl Create {
-    async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
-        // The daemon decides; but what can't be is told without a call.
-        Usage::new(
-            self.key_type,
-            self.purpose,
-            self.algorithm.clone(),
-            self.enc.clone(),
-            self.allow_compression,
-        )
-        .map_err(|error| Trouble::Usage(error.to_string()))?;
-        let client = session.client()?;
-        let request = CreateKeyRequest {
-            key_id: self.key.to_string(),
-            token: self.token.unwrap_or_default(),
-            r#type: wire::key_type_to_proto(self.key_type).into(),
-            purpose: wire::purpose_to_proto(self.purpose).into(),
-            algorithms: self
-                .algorithm
-                .into_iter()
-                .map(|one| wire::algorithm_to_proto(one).into())
-                .collect(),
-            content_encryptions: self
-                .enc
-                .into_iter()
-                .map(|one| wire::content_encryption_to_proto(one).into())
-                .collect(),
-            compression_allowed: self.allow_compression,
-            request_id: self.request_id,
-        };
-        let response = client.keys().create_key(client.request(request)).await?;
-        show(session, response.into_inner().key)
-    }
 }
 
 impl Public {
@@ -324,6 +252,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
         _ => custody_name(&key),
     };
     lines.push(("custody", custody));
+    if key.critical {
+        lines.push(("critical", "yes".to_owned()));
+    }
     lines.push(("primary version", key.primary_version.clone()));
     if !key.description.is_empty() {
         lines.push(("description", output::printable(&key.description)));
@@ -337,6 +268,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
             "rotated",
             format!("every {} s, next {next}", period.seconds),
         ));
+    }
+    if key.maximum_uses > 0 {
+        lines.push(("maximum uses", key.maximum_uses.to_string()));
     }
     if !key.etag.is_empty() {
         lines.push(("etag", output::printable(&key.etag)));
@@ -352,6 +286,9 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
         }
         if version.create_time.is_some() {
             lines.push(("created", time_name(version.create_time)));
+        }
+        if let Some(uses) = version.uses {
+            lines.push(("uses", uses.to_string()));
         }
         if !version.created_by.is_empty() {
             lines.push(("created by", output::printable(&version.created_by)));
@@ -380,7 +317,12 @@ pub(crate) fn show(session: &mut Session<'_>, key: Option<Key>) -> Result<(), Tr
     Ok(())
 }
 
-fn field(streams: &mut Streams, indent: &str, name: &str, value: &str) -> Result<(), Trouble> {
+pub(crate) fn field(
+    streams: &mut Streams,
+    indent: &str,
+    name: &str,
+    value: &str,
+) -> Result<(), Trouble> {
     let width = 21 - indent.len();
     streams.line(&format!("{indent}{name:width$}{value}"))
 }
@@ -426,7 +368,7 @@ fn token_says(attributes: &TokenAttributes) -> String {
     .join(", ")
 }
 
-fn as_json(key: &Key) -> Value {
+pub(crate) fn as_json(key: &Key) -> Value {
     let versions = key
         .versions
         .iter()
@@ -449,6 +391,7 @@ fn as_json(key: &Key) -> Value {
                 "create_time": version.create_time.map(|time| time.to_string()),
                 "destroy_time": version.destroy_time.map(|time| time.to_string()),
                 "created_by": version.created_by,
+                "uses": version.uses,
             })
         })
         .collect::<Vec<_>>();
@@ -461,18 +404,20 @@ fn as_json(key: &Key) -> Value {
         "content_encryptions": encryption_names(key),
         "compression_allowed": key.compression_allowed,
         "custody": custody_name(key),
+        "critical": key.critical,
         "primary_version": key.primary_version,
         "description": key.description,
         "labels": key.labels,
         "etag": key.etag,
         "rotation_period_seconds": key.rotation_period.map(|period| period.seconds),
         "next_rotation_time": key.next_rotation_time.map(|time| time.to_string()),
+        "maximum_uses": (key.maximum_uses > 0).then_some(key.maximum_uses),
         "versions": versions,
     })
 }
 
 /// `keys/payouts/versions/2` as `payouts/2`.
-fn short(name: &str) -> String {
+pub(crate) fn short(name: &str) -> String {
     match name.parse::<KeyResource>() {
         Ok(KeyResource {
             key,
@@ -489,8 +434,29 @@ fn state_name(version: &KeyVersion) -> String {
     name.to_ascii_lowercase()
 }
 
+/// The state of all versions, or how many are in each.
+fn states_name(key: &Key) -> String {
+    let mut counts: Vec<(String, usize)> = Vec::new();
+    for version in &key.versions {
+        let state = state_name(version);
+        match counts.iter_mut().find(|(known, _)| *known == state) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((state, 1)),
+        }
+    }
+    match counts.as_slice() {
+        [(state, _)] => state.clone(),
+        several => {
+            let told = several
+                .iter()
+                .map(|(state, count)| format!("{count} {state}"));
+            told.collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
 /// RFC 3339.
-fn time_name(time: Option<prost_types::Timestamp>) -> String {
+pub(crate) fn time_name(time: Option<prost_types::Timestamp>) -> String {
     time.map(|time| time.to_string()).unwrap_or_default()
 }
 

@@ -8,13 +8,13 @@ use chancery::{
     key::KeyName,
     proto::v1::{
         CreateKeyVersionRequest, DestroyKeyVersionRequest, Key, KeyVersion, KeyVersionState,
-        RestoreKeyVersionRequest, UpdateKeyRequest, UpdateKeyVersionRequest,
+        RestoreKeyVersionRequest, UpdateKeyRequest, UpdateKeyVersionRequest, proposed_act::Act,
     },
     wire::KeyResource,
 };
 use prost_types::{Duration, FieldMask};
 
-use crate::{Session, arguments, keys::show, trouble::Trouble};
+use crate::{Session, arguments, keys::show, proposals::propose, trouble::Trouble};
 
 /// Generate the next version of a key inside its token
 ///
@@ -47,6 +47,16 @@ pub(crate) struct Turn {
     request_id: String,
 }
 
+/// Have a version destroyed; until its time is over it is refused, and can be restored
+#[derive(Args)]
+pub(crate) struct Destroy {
+    #[command(flatten)]
+    turn: Turn,
+    /// Propose it instead of doing it, for others to approve
+    #[arg(long, conflicts_with = "request_id")]
+    propose: bool,
+}
+
 /// Change what is said of a key, which version is the primary one, and how often it is rotated
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -66,6 +76,9 @@ pub(crate) struct Update {
     /// Make the next version, and have it sign, every so many seconds; 0 is never
     #[arg(long, value_name = "SECONDS")]
     rotation_period: Option<u32>,
+    /// How often each version may be used to make something; lower than it is, if there is a limit
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    maximum_uses: Option<i64>,
     /// Only if the key's etag is this
     #[arg(long, default_value = "", hide_default_value = true)]
     etag: String,
@@ -121,21 +134,6 @@ impl Turn {
         show(session, response.into_inner().key)
     }
 
-    pub(crate) async fn destroy(self, session: &mut Session<'_>) -> Result<(), Trouble> {
-        let name = self.name()?;
-        let client = session.client()?;
-        let request = DestroyKeyVersionRequest {
-            name,
-            etag: self.etag,
-            request_id: self.request_id,
-        };
-        let response = client
-            .keys()
-            .destroy_key_version(client.request(request))
-            .await?;
-        show(session, response.into_inner().key)
-    }
-
     pub(crate) async fn restore(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let name = self.name()?;
         let client = session.client()?;
@@ -160,6 +158,26 @@ impl Turn {
                 self.version.key
             ))),
         }
+    }
+}
+
+impl Destroy {
+    pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        let name = self.turn.name()?;
+        let client = session.client()?;
+        let request = DestroyKeyVersionRequest {
+            name,
+            etag: self.turn.etag,
+            request_id: self.turn.request_id,
+        };
+        if self.propose {
+            return propose(session, &client, Act::DestroyKeyVersion(request)).await;
+        }
+        let response = client
+            .keys()
+            .destroy_key_version(client.request(request))
+            .await?;
+        show(session, response.into_inner().key)
     }
 }
 
@@ -190,9 +208,13 @@ impl Update {
                 nanos: 0,
             });
         }
+        if let Some(number) = self.maximum_uses {
+            paths.push("maximum_uses".to_owned());
+            key.maximum_uses = number;
+        }
         if paths.is_empty() {
             return Err(Trouble::Usage(
-                "expected at least one of --description, --label, --primary and --rotation-period"
+                "expected at least one of --description, --label, --primary, --rotation-period and --maximum-uses"
                     .to_owned(),
             ));
         }

@@ -19,6 +19,7 @@ use crate::{
 
 mod arguments;
 mod audit;
+mod create;
 mod csr;
 mod health;
 mod http_message;
@@ -32,6 +33,7 @@ mod output;
 mod partners;
 mod platform;
 mod policy;
+mod proposals;
 mod random;
 mod schemes;
 mod secret;
@@ -126,13 +128,16 @@ enum Command {
     /// Encrypt single values to platforms, decrypt theirs
     #[command(subcommand)]
     Fields(platform::FieldsCommand),
+    /// Approve what others propose, see what became of proposals of yours, execute them
+    #[command(subcommand)]
+    Proposals(proposals::Proposals),
     /// Ask a policy file what it allows, without a daemon
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// List partners, show whether their keys are ready, fetch their public keys
     #[command(subcommand)]
     Partners(partners::Partners),
-    /// Examine an audit log, prove its records, without a daemon
+    /// Read the audit log, prove its records; examine one without a daemon
     #[command(subcommand)]
     Audit(audit::AuditCommand),
     /// List, show, test and try schemes, the signing rules of platforms
@@ -194,6 +199,7 @@ impl Session<'_> {
             Command::Callback(callback) => callback.run(self).await,
             Command::AccessTokens(tokens) => tokens.run(self).await,
             Command::Fields(fields) => fields.run(self).await,
+            Command::Proposals(proposals) => proposals.run(self).await,
             Command::Policy(policy) => policy.run(self).await,
             Command::Schemes(schemes) => schemes.run(self).await,
             Command::Partners(partners) => partners.run(self).await,

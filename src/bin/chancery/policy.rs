@@ -17,10 +17,11 @@ use chancery::{
     key::KeyName,
     partner::PartnerName,
     policy::{Need, Operation, Policy, Surroundings},
+    proto::v1::{ChangePolicy, proposed_act::Act},
     scheme::{SchemeName, UnixMilliseconds},
 };
 
-use crate::{Session, arguments, partners, trouble::Trouble};
+use crate::{Session, arguments, partners, proposals::propose, trouble::Trouble};
 
 #[derive(Subcommand)]
 pub(crate) enum PolicyCommand {
@@ -28,6 +29,7 @@ pub(crate) enum PolicyCommand {
     Check(Check),
     Table(Table),
     Diff(Diff),
+    Propose(Propose),
 }
 
 /// Tell what is probably not meant in a policy file
@@ -88,6 +90,18 @@ pub(crate) struct Diff {
     after: PathBuf,
 }
 
+/// Propose that a policy file come into force which allows more than the one that is
+///
+/// What the daemon is told is the SHA-256 of the file. When others have approved it, put exactly this file in the place of
+/// the policy.
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Propose {
+    /// The policy file as it is to be
+    #[arg(value_name = "FILE")]
+    policy: PathBuf,
+}
+
 /// Say which rule of a policy file decides a request, and why the others don't
 ///
 /// Exits with 0 if it would be allowed, with 3 if it would be denied.
@@ -146,6 +160,7 @@ impl PolicyCommand {
             Self::Check(check) => check.run(session).await,
             Self::Table(table) => table.run(session),
             Self::Diff(diff) => diff.run(session),
+            Self::Propose(propose) => propose.run(session).await,
         }
     }
 }
@@ -281,6 +296,17 @@ impl Diff {
             "if, after",
         ];
         session.streams.table(&header, rows)
+    }
+}
+
+impl Propose {
+    async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
+        // A file that the daemon would refuse anyway needs nobody's approval.
+        let policy = load(&self.policy)?;
+        let client = session.client()?;
+        let sha256 = hex::encode(policy.sha256());
+        let act = Act::ChangePolicy(ChangePolicy { sha256 });
+        propose(session, &client, act).await
     }
 }
 

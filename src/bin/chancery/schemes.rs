@@ -87,6 +87,8 @@ struct Request {
     query: Option<String>,
     status: Option<u16>,
     headers: BTreeMap<String, String>,
+    /// Of the request that a response answers.
+    request_headers: BTreeMap<String, String>,
     body: Option<String>,
     body_file: Option<PathBuf>,
     decrypted: Option<String>,
@@ -267,6 +269,7 @@ fn message_of(command: curl::Command, decrypted: Option<Cow<'static, [u8]>>) -> 
         headers: headers
             .map(|(name, value)| (Cow::Owned(name), Cow::Owned(value.into_bytes())))
             .collect(),
+        request_headers: Vec::new(),
         body: Cow::Owned(command.body),
         decrypted,
     }
@@ -316,7 +319,12 @@ impl Request {
         for (role, serial) in self.certificate_serials {
             facts(&mut keys, role).certificate_serial = Some(serial);
         }
-        let headers = self.headers.into_iter();
+        let owned = |headers: BTreeMap<String, String>| {
+            let header = |(name, value): (String, String)| {
+                (Cow::Owned(name), Cow::Owned(value.into_bytes()))
+            };
+            headers.into_iter().map(header).collect()
+        };
         let message = Message {
             method: self.method.map(Cow::Owned),
             scheme: self.scheme.map(Cow::Owned),
@@ -324,9 +332,8 @@ impl Request {
             path: self.path.map(Cow::Owned),
             query: self.query.map(Cow::Owned),
             status: self.status,
-            headers: headers
-                .map(|(name, value)| (Cow::Owned(name), Cow::Owned(value.into_bytes())))
-                .collect(),
+            headers: owned(self.headers),
+            request_headers: owned(self.request_headers),
             body: Cow::Owned(body),
             decrypted: self.decrypted.map(|text| Cow::Owned(text.into_bytes())),
         };

@@ -41,6 +41,9 @@ pub(crate) struct Sign {
     /// Send the message in chunks, also if it is short
     #[arg(long)]
     chunks: bool,
+    /// Signed once under this id: asked for again, the same signature is given; not for what is sent in chunks
+    #[arg(long, value_name = "ID", conflicts_with = "chunks")]
+    request_id: Option<String>,
     #[command(flatten)]
     output: BytesOutput,
 }
@@ -75,6 +78,7 @@ impl Sign {
             key: self.key,
             algorithm: self.algorithm,
             encoding,
+            request_id: self.request_id,
         };
         call.run(session, message, &self.output).await
     }
@@ -89,6 +93,7 @@ impl MacSign {
             key: self.key,
             algorithm: self.algorithm,
             encoding: EcdsaEncoding::Unspecified,
+            request_id: None,
         };
         call.run(session, message, &self.output).await
     }
@@ -98,6 +103,7 @@ struct Call {
     key: KeyResource,
     algorithm: Algorithm,
     encoding: EcdsaEncoding,
+    request_id: Option<String>,
 }
 
 impl Call {
@@ -110,6 +116,11 @@ impl Call {
         let name = self.key.to_string();
         let algorithm = wire::algorithm_to_proto(self.algorithm).into();
         let (message, digest) = match message {
+            Message::Long { .. } if self.request_id.is_some() => {
+                return Err(Trouble::Usage(
+                    "a message that is sent in chunks has no --request-id; send its --digest instead".into(),
+                ));
+            }
             Message::Long { checksum, reader } => {
                 let header = SignChunksHeader {
                     name,
@@ -142,7 +153,7 @@ impl Call {
             digest,
             input_crc32c: None,
             ecdsa_encoding: self.encoding.into(),
-            request_id: String::new(),
+            request_id: self.request_id.unwrap_or_default(),
         };
         let made = session.client()?.sign(request).await?;
         if session.global.json {

@@ -310,8 +310,8 @@ async fn keys_are_listed_from_all_pages_one_a_line() {
     let plain = chancery(&daemon, &["keys", "list"], &b""[..]).await;
     assert_eq!(
         plain.text(),
-        "payouts\tec-p256\tsign\tES256\tpayouts/1\tmain\ttoken-only\n\
-         inbox\trsa-3072\tdecrypt\tRSA-OAEP-256\tinbox/1\tmain\ttoken-only\n"
+        "payouts\tec-p256\tsign\tES256\tpayouts/1\tenabled\tmain\ttoken-only\n\
+         inbox\trsa-3072\tdecrypt\tRSA-OAEP-256\tinbox/1\t1 destroyed, 1 enabled\tmain\ttoken-only\n"
     );
     let table = run_in(daemon.directory(), &["keys", "list"], &b""[..], true).await;
     assert!(table.text().contains("purpose"), "{}", table.text());

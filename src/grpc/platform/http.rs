@@ -34,7 +34,7 @@ pub(super) fn request(asked: Option<&v1::HttpRequest>) -> Result<Message<'_>, St
     })
 }
 
-/// A response, as schemes see it: with the request line of what it answers, if that is given.
+/// A response, as schemes see it: with request line and headers of what it answers, if that is given.
 pub(super) fn response<'a>(
     asked: Option<&'a v1::HttpResponse>,
     answered: Option<&'a v1::HttpRequest>,
@@ -60,6 +60,7 @@ pub(super) fn response<'a>(
     Ok(Message {
         status: Some(status),
         headers: headers(&asked.headers)?,
+        request_headers: answered.map_or_else(|| Ok(Vec::new()), |one| headers(&one.headers))?,
         body: body(&asked.body)?,
         ..answered.map_or_else(|| Ok(Message::default()), line)?
     })

@@ -1,5 +1,7 @@
 //! Making a key in the token, with its record beside it.
 
+use std::{thread, time::Duration};
+
 use cryptoki::{
     error::{Error, RvError},
     mechanism::MechanismType,
@@ -108,7 +110,7 @@ pub(super) fn put_record(
         Attribute::Private(true),
         Attribute::Value(record),
     ]);
-    session.create_object(&template).map_err(ours)
+    again(session, &name, || session.create_object(&template)).map_err(ours)
 }
 
 /// An identifier for what has no public half to take one from.
@@ -140,7 +142,7 @@ pub(super) fn generate(
     recipe
         .secret
         .push(Attribute::AllowedMechanisms(allowed.to_vec()));
-    match make(session, &recipe) {
+    match make(session, &recipe, label) {
         // Tokens that have no such attribute say so in one of these ways.
         Err(Error::Pkcs11(
             RvError::AttributeTypeInvalid
@@ -149,7 +151,7 @@ pub(super) fn generate(
             _,
         )) => {
             recipe.secret.pop();
-            make(session, &recipe).map_err(ours)?
+            make(session, &recipe, label).map_err(ours)?
         }
         other => other.map_err(ours)?,
     }
@@ -166,14 +168,42 @@ pub(super) fn generate(
 }
 
 /// The pair, or `None` for a secret.
-fn make(session: &Session, recipe: &Recipe) -> Result<Option<(ObjectHandle, ObjectHandle)>, Error> {
-    match &recipe.public {
+fn make(
+    session: &Session,
+    recipe: &Recipe,
+    label: &str,
+) -> Result<Option<(ObjectHandle, ObjectHandle)>, Error> {
+    let wanted = [Attribute::Label(label.as_bytes().to_vec())];
+    again(session, &wanted, || match &recipe.public {
         None => session
             .generate_key(&recipe.mechanism, &recipe.secret)
             .map(|_| None),
         Some(public) => session
             .generate_key_pair(&recipe.mechanism, public, &recipe.secret)
             .map(Some),
+    })
+}
+
+/// Makes something, and again a few times if the token fails without saying why, as SoftHSM now and then does while
+/// other processes look at its directory; but only if it shows nothing of what was to be made.
+fn again<T>(
+    session: &Session,
+    wanted: &[Attribute],
+    make: impl Fn() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut pauses = PAUSES.into_iter();
+    loop {
+        let error = match make() {
+            Err(error @ Error::Pkcs11(RvError::GeneralError | RvError::FunctionFailed, _)) => error,
+            other => return other,
+        };
+        let is_nothing_there = session
+            .find_objects(wanted)
+            .is_ok_and(|found| found.is_empty());
+        match pauses.next() {
+            Some(pause) if is_nothing_there => thread::sleep(pause),
+            _ => return Err(error),
+        }
     }
 }
 
@@ -209,3 +239,10 @@ fn key_identifier(session: &Session, public: ObjectHandle) -> Result<Vec<u8>, Fa
     };
     Ok(identifier_of(&bits))
 }
+
+/// Before each of the tries after the first.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(10),
+    Duration::from_millis(40),
+    Duration::from_millis(160),
+];

@@ -11,8 +11,8 @@ use crate::scheme::{
     structured::{self, Bare, FieldType, Member, Parameters},
 };
 
-/// A component as it is named in a signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A component as it is named in a signature. Two are the same whatever the order of their parameters.
+#[derive(Clone, Debug)]
 pub(super) struct Component {
     name: String,
     parameters: Parameters,
@@ -91,6 +91,11 @@ impl Listed {
             {
                 parameters.push(("bs".to_owned(), Bare::Boolean(true)));
             }
+            if let Some(req) = entries.maybe("req")
+                && req.boolean()?
+            {
+                parameters.push(("req".to_owned(), Bare::Boolean(true)));
+            }
             entries.end()?;
         } else {
             return Err(item.wrong("a component: its name, or a table with `name`"));
@@ -107,10 +112,12 @@ impl Listed {
 
     /// Whether the message has the field.
     pub(super) fn is_in(&self, message: &Message<'_>) -> bool {
-        message
-            .headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case(&self.component.name))
+        let headers = match self.component.has("req") {
+            true => &message.request_headers,
+            false => &message.headers,
+        };
+        let mut names = headers.iter().map(|(name, _)| name);
+        names.any(|name| name.eq_ignore_ascii_case(&self.component.name))
     }
 
     pub(super) fn value(&self, message: &Message<'_>) -> Result<Vec<u8>, Fault> {
@@ -120,10 +127,13 @@ impl Listed {
     /// The sources whose bytes are known to be signed when the component is covered.
     pub(super) fn covers(&self) -> Vec<Source> {
         let component = &self.component;
-        if !component.parameters.is_empty() {
+        let of_request = component.has("req");
+        if component.parameters.len() != usize::from(of_request) {
             return Vec::new();
         }
         match component.name.as_str() {
+            // Sources name no header of the request that is answered.
+            name if of_request && !name.starts_with('@') => Vec::new(),
             "@method" => vec![Source::Method],
             "@authority" => vec![Source::Authority],
             "@scheme" => vec![Source::Scheme],
@@ -164,8 +174,9 @@ impl Component {
         structured::write_item(&self.item())
     }
 
+    /// Whether it is the digest of the message's own body; that of a request that is answered is not known here.
     pub(super) fn is_content_digest(&self) -> bool {
-        self.name == "content-digest"
+        self.name == "content-digest" && !self.has("req")
     }
 
     /// Whether its bytes are to be shown to nobody.
@@ -173,15 +184,18 @@ impl Component {
         is_secret(&self.name)
     }
 
+    fn has(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|(name, _)| name == parameter)
+    }
+
     fn check(&self) -> Result<(), &'static str> {
-        let has = |key: &str| self.parameters.iter().any(|(name, _)| name == key);
+        let has = |key: &str| self.has(key);
         for (key, value) in &self.parameters {
             match (key.as_str(), value) {
-                ("sf" | "bs", Bare::Boolean(true)) | ("key" | "name", Bare::String(_)) => {}
-                ("req", _) => {
-                    return Err("components of the request that is answered are not known here");
+                ("sf" | "bs" | "req", Bare::Boolean(true)) | ("key" | "name", Bare::String(_)) => {}
+                ("tr", _) => {
+                    return Err("trailers are no part of the messages that are handed over here");
                 }
-                ("tr", _) => return Err("trailers are not known here"),
                 _ => return Err("has a parameter that RFC 9421 section 2 does not know"),
             }
         }
@@ -193,13 +207,15 @@ impl Component {
             if !DERIVED.contains(&self.name.as_str()) {
                 return Err("is no derived component of RFC 9421 section 2.2");
             }
-            if self.parameters.len() != usize::from(query) {
+            if self.parameters.len() != usize::from(query) + usize::from(has("req")) {
                 return Err("a derived component takes no such parameter");
+            }
+            if self.name == "@status" && has("req") {
+                return Err("a request has no status");
             }
         } else if !is_field_name(&self.name) {
             return Err("is no field's name in lower case");
         }
-        // Two of them in another order would be the same component under another name.
         if [has("bs"), has("sf"), has("key")]
             .iter()
             .filter(|one| **one)
@@ -217,7 +233,19 @@ impl Component {
         message: &Message<'_>,
         field_type: Option<FieldType>,
     ) -> Result<Vec<u8>, Fault> {
-        let value = self.raw_value(message, field_type)?;
+        let response = message.status.is_some();
+        let value = match (self.has("req"), response) {
+            (true, true) => self.raw_value(&message.answered(), field_type)?,
+            (true, false) => {
+                return Err(Fault::Family(
+                    "a request answers none: req is for responses",
+                ));
+            }
+            (false, true) if self.name.starts_with('@') && self.name != "@status" => {
+                return Err(Fault::Family("is of the request: in a response it has req"));
+            }
+            (false, _) => self.raw_value(message, field_type)?,
+        };
         // A line end would be the next line of the signature base.
         match value
             .iter()
@@ -332,6 +360,17 @@ impl Component {
                 "the scheme does not say whether the field is a dictionary, list or item",
             )),
         }
+    }
+}
+
+impl PartialEq for Component {
+    fn eq(&self, other: &Self) -> bool {
+        let all_in = |left: &Parameters, right: &Parameters| {
+            left.iter().all(|parameter| right.contains(parameter))
+        };
+        self.name == other.name
+            && all_in(&self.parameters, &other.parameters)
+            && all_in(&other.parameters, &self.parameters)
     }
 }
 

@@ -1,5 +1,5 @@
-//! JSON Web Signatures (RFC 7515, RFC 7797): detached over a payload that the scheme puts together, or
-//! with claims of the scheme inside, as a bearer token has them.
+//! JSON Web Signatures (RFC 7515, RFC 7797): detached over a payload that the scheme puts together, or with the
+//! payload inside, as a bearer token has its claims.
 
 use std::fmt::Write;
 
@@ -19,6 +19,7 @@ use crate::{
         json::{self, Json},
         source::{self, Context, Source},
         text::Text,
+        time::UnixMilliseconds,
     },
 };
 
@@ -60,12 +61,15 @@ enum MemberValue {
 pub(in crate::scheme) struct Verifying {
     algorithm: Algorithm,
     from: Expression,
-    payload: Expression,
+    /// The payload of a detached one; `None` if it is inside.
+    payload: Option<Expression>,
     encoded: bool,
     /// The names that may be in `crit`, besides `b64`.
     critical: Vec<String>,
     /// Members that must be there with this value.
     header: Vec<(String, Expression)>,
+    /// The same of the payload, if it is inside and a JSON object.
+    claims: Vec<(String, Expression)>,
 }
 
 impl Signing {
@@ -218,19 +222,38 @@ impl Verifying {
         place: Place<'_>,
     ) -> Result<Self, SchemeError> {
         let encoded = entries.maybe("b64");
-        let mut header = Vec::new();
-        if let Some(item) = entries.maybe("header") {
-            for (name, item) in item.fields()?.rest() {
-                header.push((name.to_owned(), place.expression(&item)?));
+        let attached = entries.maybe("attached");
+        let attached = attached.map_or(Ok(false), |item| item.boolean())?;
+        let payload = match (entries.maybe("payload"), attached, &encoded) {
+            (Some(item), false, _) => Some(place.expression(&item)?),
+            (None, true, None) => None,
+            _ => {
+                let message = "expected either payload, or attached = true without b64";
+                return Err(entries.table().refuse("WRONG_VALUE", message));
             }
+        };
+        let named = |item: Option<Item<'_>>| {
+            let mut named = Vec::new();
+            for (name, item) in item.map_or(Ok(Vec::new()), |item| Ok(item.fields()?.rest()))? {
+                named.push((name.to_owned(), place.expression(&item)?));
+            }
+            Ok(named)
+        };
+        let header = named(entries.maybe("header"))?;
+        let claims = entries.maybe("claims");
+        if let (Some(item), false) = (&claims, attached) {
+            let message = "a payload that the scheme puts together needs no claims to be compared";
+            return Err(item.refuse("WRONG_VALUE", message));
         }
+        let claims = named(claims)?;
         Ok(Self {
             algorithm,
             from: place.expression(&entries.take("from")?)?,
-            payload: place.expression(&entries.take("payload")?)?,
+            payload,
             encoded: encoded.map_or(Ok(true), |item| item.boolean())?,
             critical: texts(entries.maybe("critical"))?,
             header,
+            claims,
         })
     }
 
@@ -238,9 +261,11 @@ impl Verifying {
         self.from.clone()
     }
 
-    /// What the payload is made of.
+    /// What the payload is made of, or what its claims are compared with.
     pub(super) fn covers(&self, sources: SourcesOf) -> Vec<Source> {
-        sources(&self.payload).into_iter().cloned().collect()
+        let claims = self.claims.iter().map(|(_, wanted)| wanted);
+        let all = self.payload.iter().chain(claims);
+        all.flat_map(sources).cloned().collect()
     }
 
     pub(super) fn examine(&self, context: Context<'_>) -> Result<Found, EvaluationError> {
@@ -250,10 +275,19 @@ impl Verifying {
         if text.split('.').count() != 3 || text.starts_with(char::is_whitespace) {
             return Err(error(Fault::Jws(jws::Malformed::NotJws)));
         }
-        let payload = self.payload.evaluate(context)?;
-        let bytes = payload.bytes().unwrap_or_default();
-        let parsed = jws::Jws::parse(&text, Some(bytes), &self.critical);
+        let payload = self.payload.as_ref();
+        let payload = payload
+            .map(|payload| payload.evaluate(context))
+            .transpose()?;
+        let given = payload
+            .as_ref()
+            .map(|payload| payload.bytes().unwrap_or_default());
+        if given.is_none() && text.contains("..") {
+            return Err(error(Fault::Family("has no payload inside")));
+        }
+        let parsed = jws::Jws::parse(&text, given, &self.critical);
         let parsed = parsed.map_err(|why| error(why.into()))?;
+        let bytes = parsed.payload();
         let [candidate] = parsed.candidates() else {
             return Err(error(Fault::Jws(jws::Malformed::NotJws)));
         };
@@ -274,37 +308,74 @@ impl Verifying {
         if encoded != self.encoded {
             return Err(fault(VERIFY, "parameter.b64", Fault::Unequal));
         }
-        for (name, wanted) in &self.header {
-            let rule = format!("parameter.{name}");
-            let member = members.iter().find(|member| member.name == *name);
-            let member = member.ok_or_else(|| fault(VERIFY, &rule, Fault::Absent))?;
-            if member.value.text().as_bytes() != wanted.bytes(context)? {
-                return Err(fault(VERIFY, &rule, Fault::Unequal));
-            }
-        }
+        compare("", &members, &self.header, context)?;
         let scalar = members
             .iter()
             .filter(|member| !member.value.is_structured());
-        let parameters = scalar.map(|member| {
-            let value = member.value.text().into_owned();
-            (source::parameter(&member.name), value.into_bytes())
-        });
+        let mut parameters: Vec<_> = scalar.map(|member| parameter("", member)).collect();
+        let mut expires = None;
+        if self.payload.is_none() {
+            let ambiguous = |name: &str| name == PAYLOAD || name.starts_with(CLAIM);
+            if members.iter().any(|member| ambiguous(&member.name)) {
+                return Err(fault(VERIFY, "parameter.payload", Fault::Repeated));
+            }
+            parameters.push((source::parameter(PAYLOAD), bytes.to_vec()));
+            let json = Json::parse(bytes).ok();
+            let claims = json.and_then(Json::members).unwrap_or_default();
+            compare(CLAIM, &claims, &self.claims, context)?;
+            let scalar = claims.iter().filter(|claim| !claim.value.is_structured());
+            parameters.extend(scalar.map(|claim| parameter(CLAIM, claim)));
+            if let Some(end) = claims.iter().find(|claim| claim.name == "exp") {
+                let end = end.value.raw().parse::<u64>().ok();
+                let end = end.and_then(|seconds| seconds.checked_mul(1000));
+                let why = Fault::Time("unix-seconds");
+                let end = end.ok_or_else(|| fault(VERIFY, "parameter.payload.exp", why))?;
+                expires = Some(UnixMilliseconds(end));
+            }
+        }
+        let rule = self
+            .payload
+            .as_ref()
+            .map_or_else(|| "inside".to_owned(), Expression::rule);
+        let secret = self.payload.as_ref().is_some_and(Expression::is_secret);
         Ok(Found {
-            string: shown(
-                VERIFY,
-                candidate.signing_input(),
-                &self.payload.rule(),
-                self.payload.is_secret(),
-            ),
+            string: shown(VERIFY, candidate.signing_input(), &rule, secret),
             signature: candidate.signature().to_vec(),
-            parameters: parameters.collect(),
+            parameters,
             covered: vec![
                 ("protected header".to_owned(), header.as_bytes().to_vec()),
                 ("payload".to_owned(), bytes.to_vec()),
             ],
-            expires: None,
+            expires,
         })
     }
+}
+
+/// Whether the members that are wanted are there, each with its value.
+fn compare(
+    prefix: &str,
+    members: &[json::Member<'_>],
+    wanted: &[(String, Expression)],
+    context: Context<'_>,
+) -> Result<(), EvaluationError> {
+    for (name, wanted) in wanted {
+        let rule = format!("parameter.{prefix}{name}");
+        let member = members.iter().find(|member| member.name == *name);
+        let member = member.ok_or_else(|| fault(VERIFY, &rule, Fault::Absent))?;
+        if member.value.is_structured()
+            || member.value.text().as_bytes() != wanted.bytes(context)?
+        {
+            return Err(fault(VERIFY, &rule, Fault::Unequal));
+        }
+    }
+    Ok(())
+}
+
+/// A member of a header or of claims, as a source.
+fn parameter(prefix: &str, member: &json::Member<'_>) -> (String, Vec<u8>) {
+    let value = member.value.text().into_owned();
+    let name = format!("{prefix}{}", member.name);
+    (source::parameter(&name), value.into_bytes())
 }
 
 /// A signing input, header and payload apart.
@@ -339,5 +410,8 @@ fn texts(item: Option<Item<'_>>) -> Result<Vec<String>, SchemeError> {
     item.list()?.iter().map(one).collect()
 }
 
+/// The payload of one that is not detached, and the prefix of its top-level members, among the parameters.
+const PAYLOAD: &str = "payload";
+const CLAIM: &str = "payload.";
 const SIGN: &str = "sign.signature";
 const VERIFY: &str = "verify.signature";

@@ -13,6 +13,7 @@ mod cavage;
 mod jws;
 mod oauth1;
 mod rfc9421;
+mod rfc9421_response;
 mod sigv4;
 
 /// A scheme that only verifies; its vectors are not asked for.

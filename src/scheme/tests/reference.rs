@@ -52,7 +52,15 @@ fn the_reference_page_names_every_source_function_entry_and_reason() {
 fn entries(table: &Table, found: &mut BTreeSet<String>) {
     for (name, value) in table {
         found.insert(name.clone());
-        let own = ["constants", "inputs", "keys", "values", "headers", "set"];
+        let own = [
+            "constants",
+            "inputs",
+            "keys",
+            "values",
+            "headers",
+            "request_headers",
+            "set",
+        ];
         let own = own.contains(&name.as_str()) || name == "header" || name == "claims";
         match value {
             Value::Table(inner) if own => {

@@ -12,8 +12,8 @@ use crate::{
     identity::IdentityName,
     key::{KeyName, KeyVersion, Version},
     pkcs11::Key,
-    policy::Operation,
-    signer::{Account, Call, Error, Found, Signer},
+    policy::{Lookup, Operation},
+    signer::{Account, Call, Error, Found, Granted, Signer},
     store::{
         Claim, KeyFacts, Rotation, StoreError, Timestamp, VersionFacts as Facts, VersionState,
     },
@@ -30,6 +30,8 @@ pub struct Update {
     pub primary: Option<Version>,
     /// How often it is rotated; `Some(None)` is never.
     pub rotation_period: Option<Option<Duration>>,
+    /// How often each version may be used to make something; `Some(None)` is no limit.
+    pub maximum_uses: Option<Option<u64>>,
     /// What the key's etag must be.
     pub etag: Option<String>,
 }
@@ -39,6 +41,8 @@ pub struct Update {
 pub(in crate::signer) struct Maker {
     pub(in crate::signer) identity: Option<IdentityName>,
     pub(in crate::signer) request: Option<String>,
+    /// Whether the key is marked critical with it.
+    pub(in crate::signer) critical: bool,
 }
 
 impl Signer {
@@ -101,7 +105,9 @@ impl Signer {
         name: &KeyName,
         update: &Update,
     ) -> Result<KeyView, Error> {
-        let says = update.description.is_some() || update.labels.is_some();
+        let says = update.description.is_some()
+            || update.labels.is_some()
+            || update.maximum_uses.is_some();
         let rotates = update.primary.is_some() || update.rotation_period.is_some();
         if says || !rotates {
             self.may_change(account, call, name, Operation::Update)
@@ -122,6 +128,15 @@ impl Signer {
             }
             if let Some(labels) = &update.labels {
                 facts.labels.clone_from(labels);
+            }
+            if let Some(wanted) = update.maximum_uses {
+                if let Some(maximum) = facts.maximum_uses
+                    && wanted.is_none_or(|wanted| wanted > maximum)
+                {
+                    let key = name.clone();
+                    return Err(Error::UsesRaised { key, maximum });
+                }
+                facts.maximum_uses = wanted;
             }
             if let Some(primary) = update.primary {
                 let version = version_of(name, primary);
@@ -189,112 +204,33 @@ impl Signer {
         close(account, version, act, turned).await
     }
 
-    /// Has a version destroyed when the time is over in which it can be restored. Until then it can't be used.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn destroy_key_version(
-        &self,
-        call: &Call,
-        version: &KeyVersion,
-        etag: Option<&str>,
-    ) -> Result<KeyView, Error> {
-        let account = self.roll.open(call);
-        let scheduled = self.schedule(&account, call, version, etag).await;
-        close(account, version, KeyAct::DestroyScheduled, scheduled).await
-    }
-
-    async fn schedule(
-        &self,
-        account: &Account,
-        call: &Call,
-        version: &KeyVersion,
-        etag: Option<&str>,
-    ) -> Result<KeyView, Error> {
-        let at = self
-            .time()
-            .after(self.lives.store()?.lifecycle().destroy_delay());
-        self.may_change(account, call, &version.key, Operation::Destroy)
-            .await?;
-        let found = self.find(&version.key)?;
-        let is_primary = found.primary_number() == version.version;
-        if is_primary
-            && found
-                .all_live()
-                .any(|other| other.version.version != version.version)
-        {
-            return Err(Error::PrimaryNotDestroyed(version.clone()));
-        }
-        self.turned(call, version, etag, "destroyed", |facts| {
-            match facts.state {
-                VersionState::Enabled | VersionState::Disabled => {
-                    facts.state = VersionState::DestroyScheduled;
-                    facts.destroy_at = Some(at);
-                    Ok(())
-                }
-                // The time that was said first holds.
-                VersionState::DestroyScheduled => Ok(()),
-                VersionState::Destroyed => Err("a version that is still there"),
-            }
-        })
-        .await
-    }
-
-    /// Takes a version back that was to be destroyed. It is disabled then.
-    ///
-    /// # Errors
-    ///
-    /// [`Error`].
-    pub async fn restore_key_version(
-        &self,
-        call: &Call,
-        version: &KeyVersion,
-        etag: Option<&str>,
-    ) -> Result<KeyView, Error> {
-        let now = self.time();
-        let account = self.roll.open(call);
-        let turned = self.turn(
-            &account,
-            call,
-            version,
-            Operation::Destroy,
-            etag,
-            "restored",
-            |facts| match facts.state {
-                VersionState::DestroyScheduled if facts.destroy_at.is_none_or(|at| now < at) => {
-                    facts.state = VersionState::Disabled;
-                    facts.disabled_at = facts.disabled_at.or(Some(now));
-                    facts.destroy_at = None;
-                    Ok(())
-                }
-                VersionState::DestroyScheduled => Err("one whose time is not over"),
-                VersionState::Enabled | VersionState::Disabled | VersionState::Destroyed => {
-                    Err("a version that is scheduled to be destroyed")
-                }
-            },
-        );
-        let turned = turned.await;
-        close(account, version, KeyAct::Restored, turned).await
-    }
-
     /// Leave of the policy to change a key.
-    async fn may_change(
+    pub(super) async fn may_change(
         &self,
         account: &Account,
         call: &Call,
         name: &KeyName,
         operation: Operation,
     ) -> Result<(), Error> {
+        let granted = self.allowed_change(account, call, name, operation)?;
+        account.begin(&granted, None, None).await
+    }
+
+    pub(super) fn allowed_change(
+        &self,
+        account: &Account,
+        call: &Call,
+        name: &KeyName,
+        operation: Operation,
+    ) -> Result<Granted<Lookup>, Error> {
         let policy = self.policy.load();
         let verdict = policy.authorize_change(&call.identity, name, operation, self.clock.now());
-        let granted = account.authorized(verdict)?;
-        account.begin(&granted, None, None).await
+        account.authorized(verdict)
     }
 
     /// Brings one version into another state, for those who may.
     #[expect(clippy::too_many_arguments, reason = "who, what, and how it turns")]
-    async fn turn(
+    pub(super) async fn turn(
         &self,
         account: &Account,
         call: &Call,
@@ -309,7 +245,7 @@ impl Signer {
         self.turned(call, version, etag, wanted, turn).await
     }
 
-    async fn turned(
+    pub(super) async fn turned(
         &self,
         call: &Call,
         version: &KeyVersion,
@@ -452,6 +388,7 @@ impl Signer {
                 ..unsaid()
             };
             facts.versions.insert(version, made);
+            facts.critical |= maker.critical;
             if make_primary {
                 facts.primary = Some(version);
                 if let Some(rotation) = &mut facts.rotation {
@@ -461,42 +398,6 @@ impl Signer {
             Ok(())
         })
         .await
-    }
-
-    /// Waits for leave to change what the token has of a key: others, here and in other daemons, may be at it.
-    pub(in crate::signer) async fn hold(
-        &self,
-        name: &KeyName,
-        deadline: Instant,
-    ) -> Result<Claim, Error> {
-        loop {
-            if let Some(claim) = self.try_hold(name).await? {
-                return Ok(claim);
-            }
-            if Instant::now() + HOLD_PAUSE > deadline {
-                return Err(Error::KeyHeld(name.clone()));
-            }
-            tokio::time::sleep(HOLD_PAUSE).await;
-        }
-    }
-
-    pub(super) async fn try_hold(&self, name: &KeyName) -> Result<Option<Claim>, Error> {
-        let lifecycle = self.lives.store()?.lifecycle();
-        Ok(lifecycle.hold(name, self.time(), HOLD_LEASE).await?)
-    }
-
-    /// Gives the leave back; after an error that leaves open what was done, the next one is told to look.
-    pub(in crate::signer) async fn let_go<T>(
-        &self,
-        held: Option<Claim>,
-        outcome: &Result<T, Error>,
-    ) {
-        let is_open = outcome.as_ref().is_err_and(Error::leaves_open);
-        if let Some(held) = held.filter(|_| !is_open)
-            && let Err(error) = held.release().await
-        {
-            tracing::warn!(%error, "a key is held until its lease is over");
-        }
     }
 
     /// A key, also one of which the token has nothing any more.
@@ -540,12 +441,13 @@ impl Maker {
         Self {
             identity: Some(call.identity.name().clone()),
             request: call.request.clone(),
+            critical: false,
         }
     }
 }
 
 /// Records what a version was turned into.
-async fn close(
+pub(super) async fn close(
     account: Account,
     version: &KeyVersion,
     act: KeyAct,
@@ -590,6 +492,3 @@ pub(super) fn version_of(name: &KeyName, version: Version) -> KeyVersion {
 
 /// How often a change is made anew on top of somebody else's.
 const MOST_TRIES: u32 = 10;
-/// Longer than a token may take to make a key.
-const HOLD_LEASE: Duration = Duration::from_secs(120);
-const HOLD_PAUSE: Duration = Duration::from_millis(50);

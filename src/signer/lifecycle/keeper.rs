@@ -53,6 +53,9 @@ async fn do_what_is_due(signer: &Signer) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        if let Err(error) = signer.tell_expired().await {
+            tracing::warn!(%error, "which proposals have expired can't be told; it is tried again");
+        }
         for (name, due) in signer.due() {
             let done = match due {
                 Due::Destroy(version) => signer.destroy_due(&name, version).await,

@@ -196,3 +196,56 @@ fn delete(bench: &Bench, label: &str) {
         assert!(output.status.success(), "{output:?}");
     }
 }
+
+/// SoftHSM now and then fails to write what other processes look at. Nothing was made then, so it is tried again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_was_not_made_is_made_by_another_try_and_one_that_was_is_not_made_twice() {
+    const GENERAL_ERROR: u64 = 0x5;
+    const FUNCTION_FAILED: u64 = 0x6;
+    let bench = Bench::start(2, 1, "").await;
+    let ask = async |id: &str| {
+        let request = CreateKeyRequest {
+            key_id: id.to_owned(),
+            r#type: KeyType::EcP256.into(),
+            purpose: KeyPurpose::Sign.into(),
+            algorithms: vec![Algorithm::Es256.into()],
+            ..CreateKeyRequest::default()
+        };
+        bench.client.keys().create_key(request).await
+    };
+    for (function, code) in [
+        (Function::GenerateKeyPair, GENERAL_ERROR),
+        (Function::GenerateKeyPair, FUNCTION_FAILED),
+        (Function::CreateObject, GENERAL_ERROR),
+        (Function::CreateObject, FUNCTION_FAILED),
+    ] {
+        bench.order(function, Fault::Return(code), Times::Count(2));
+        let id = format!("{function:?}-{code}");
+        ask(&id).await.unwrap();
+        assert_eq!(bench.control.hits(function).unwrap(), 2, "{id}");
+        let name = format!("keys/{id}");
+        sign(&bench.client, &name, MESSAGE).await.unwrap();
+    }
+
+    // Not for ever.
+    let function = Function::GenerateKeyPair;
+    bench.order(function, Fault::Return(GENERAL_ERROR), Times::Forever);
+    let status = ask("never").await.unwrap_err();
+    assert!(passes(&status), "{status:?}");
+    assert_eq!(bench.control.hits(function).unwrap(), 4);
+    bench.control.clear().unwrap();
+    bench.heals(PATIENCE).await;
+    bench.whole(2).await;
+
+    // Made, and said to have failed: there it is, so it is not made again.
+    let before = bench.calls(function);
+    bench.order(
+        function,
+        Fault::ForwardThenReturn(GENERAL_ERROR),
+        Times::Once,
+    );
+    let status = ask("made").await.unwrap_err();
+    assert!(passes(&status), "{status:?}");
+    assert_eq!(bench.control.hits(function).unwrap(), 1);
+    assert_eq!(bench.calls(function), before + 1);
+}

@@ -1,12 +1,14 @@
 //! Single values: encrypted by `openssl` with each pair of hashes and opened in the token, and the other way round.
 
+use std::fs;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chancery::proto::v1::{Algorithm as A, DecryptFieldRequest, EncryptFieldRequest, KeyType as T};
 
 use crate::{
     calls::{OpenSsl, create, new_key, public_key},
     harness::Refusal,
-    platform::world::World,
+    platform::{vectors::root, world::World},
     softhsm::Token,
 };
 
@@ -106,6 +108,35 @@ async fn a_key_for_the_pair_of_java_is_for_values_alone() {
 
     let refused = bench.decrypt("mixed", &[1; 256]).await.unwrap_err();
     assert_eq!(refused.reason, "PARTNER_NOT_READY");
+}
+
+/// The public key that Huawei's page shows, `oneaccess.public-key` of the collection, is encrypted to.
+#[tokio::test]
+async fn the_public_key_of_the_vendors_page_is_encrypted_to() {
+    let text = fs::read_to_string(root().join("tests/testdata/platforms.json")).unwrap();
+    let collection: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let vectors = collection["vectors"].as_array().unwrap();
+    let vector = vectors
+        .iter()
+        .find(|one| one["id"] == "oneaccess.public-key")
+        .unwrap();
+    let pem = vector["key"]["public_pem"].as_str().unwrap();
+    let partner = format!(
+        "[partner]\nname = \"oneaccess\"\ntitle = \"t\"\n[keys.ours]\nkey = \"ours\"\n\
+         [keys.application]\npublic_keys = [{{ pem = '''\n{pem}''' }}]\n[schemes.oneaccess-session-token]\n"
+    );
+    let partners = [("oneaccess".to_owned(), partner)];
+    let world = World::with(&partners, Token::new("oneaccess"), "");
+    let request = EncryptFieldRequest {
+        partner: "partners/oneaccess".to_owned(),
+        inputs: [("value".to_owned(), "abc".to_owned())].into(),
+        ..EncryptFieldRequest::default()
+    };
+    let made = world.client().platform().encrypt_field(request).await;
+    let made = made.unwrap().into_inner();
+    let digest = hex::encode(&made.key.unwrap().public_key_sha256);
+    assert_eq!(digest, vector["key"]["spki_sha256"].as_str().unwrap());
+    assert_eq!(BASE64_STANDARD.decode(made.ciphertext).unwrap().len(), 256);
 }
 
 /// A partner for each pair, whose keys are in the token; and one with the wrong key. Their keys are openssl's.

@@ -44,6 +44,7 @@ fn facts() -> KeyFacts {
             next: at(500),
         }),
         maximum_uses: Some(1000),
+        critical: true,
         versions: BTreeMap::from([(version(1), scheduled), (version(2), enabled)]),
     }
 }

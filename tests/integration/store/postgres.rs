@@ -17,12 +17,18 @@ use super::place::{Place, at};
 /// A server of one test. It ends with it.
 pub struct Server {
     directory: TempDir,
+    settings: Vec<String>,
     process: Child,
 }
 
 impl Server {
     /// Makes a cluster and starts a server over it.
     pub fn start() -> Self {
+        Self::prepared(|_| vec!["listen_addresses=".to_owned()])
+    }
+
+    /// The same after `prepare` has put files into its home, and says how it is set.
+    pub fn prepared(prepare: impl FnOnce(&Path) -> Vec<String>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // The server refuses to run as root, and its user must get to its files.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -44,8 +50,13 @@ impl Server {
             .unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "initdb: {told}");
-        let process = serve(&home);
-        Self { directory, process }
+        let settings = prepare(&home);
+        let process = serve(&home, &settings);
+        Self {
+            directory,
+            settings,
+            process,
+        }
     }
 
     /// Stops it without a warning, as a power failure does.
@@ -57,7 +68,7 @@ impl Server {
     /// Starts it again.
     pub fn restart(&mut self) {
         // Its children end a moment after it, and until then hold what the new one needs.
-        self.process = serve(&self.home());
+        self.process = serve(&self.home(), &self.settings);
     }
 
     pub fn home(&self) -> PathBuf {
@@ -90,24 +101,22 @@ impl Drop for Server {
 }
 
 /// Starts a server and waits until it takes connections.
-fn serve(home: &Path) -> Child {
+fn serve(home: &Path, settings: &[String]) -> Child {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let log = home.with_file_name(format!("log-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
     let file = fs::File::create(&log).unwrap();
+    let port = settings
+        .iter()
+        .find_map(|setting| setting.strip_prefix("port="));
+    let port = port.unwrap_or("5432");
     let start = Instant::now();
     loop {
         let mut process = command("postgres")
             .arg("-D")
             .arg(home.join("data"))
-            .args([
-                "-c",
-                "listen_addresses=",
-                "-c",
-                "fsync=off",
-                "-c",
-                "max_connections=50",
-                "-k",
-            ])
+            .args(["-c", "fsync=off", "-c", "max_connections=50"])
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
+            .arg("-k")
             .arg(home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -115,7 +124,8 @@ fn serve(home: &Path) -> Child {
             .spawn()
             .unwrap();
         while process.try_wait().unwrap().is_none() {
-            let ready = command("pg_isready").arg("-q").arg("-h").arg(home).status();
+            let mut ask = command("pg_isready");
+            let ready = ask.args(["-q", "-p", port, "-h"]).arg(home).status();
             if ready.unwrap().success() {
                 return process;
             }
@@ -163,7 +173,7 @@ fn programs() -> PathBuf {
 }
 
 /// The user for a server of tests that run as root: nobody.
-fn unprivileged() -> Option<u32> {
+pub fn unprivileged() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(65534)
 }
 

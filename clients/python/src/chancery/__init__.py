@@ -9,6 +9,8 @@ from chancery.algorithms import (
     KeyVersionState,
     Serialization,
 )
+from chancery.approvals import GivenApproval, Proposal
+from chancery.audit import AuditCheckpoint, AuditRecord, AuditState, ProvenRecord, verify_note
 from chancery.client import Client
 from chancery.connection import ConfigurationError
 from chancery.errors import (
@@ -57,6 +59,9 @@ from chancery.results import (
 __all__ = [
     "Algorithm",
     "AlreadyExists",
+    "AuditCheckpoint",
+    "AuditRecord",
+    "AuditState",
     "CertificateRequest",
     "ChanceryError",
     "Client",
@@ -70,6 +75,7 @@ __all__ = [
     "ExplainedStep",
     "Explanation",
     "FailedPrecondition",
+    "GivenApproval",
     "HealthStatus",
     "HttpRequest",
     "HttpResponse",
@@ -91,7 +97,9 @@ __all__ = [
     "Partner",
     "PartnerKey",
     "PartnerScheme",
+    "Proposal",
     "Protections",
+    "ProvenRecord",
     "PublicKey",
     "ResourceExhausted",
     "Scheme",
@@ -104,4 +112,5 @@ __all__ = [
     "Unavailable",
     "Verdict",
     "Verification",
+    "verify_note",
 ]

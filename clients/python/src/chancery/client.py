@@ -13,6 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chancery import wire
 from chancery._generated.chancery.v1 import (
+    approval_service_pb2_grpc,
+    audit_service_pb2_grpc,
     jose_service_pb2,
     jose_service_pb2_grpc,
     key_service_pb2,
@@ -34,6 +36,8 @@ from chancery.algorithms import (
     from_wire,
     to_wire,
 )
+from chancery.approvals import ApprovalCalls
+from chancery.audit import AuditCalls
 from chancery.connection import Settings, open_channel
 from chancery.errors import ChanceryError, IntegrityError, from_rpc_error, translated
 from chancery.names import resource_name
@@ -55,7 +59,7 @@ from chancery.results import (
 from chancery.secrets_in import ImportCalls
 
 
-class Client(PlatformCalls, PartnerCalls, ImportCalls):
+class Client(PlatformCalls, PartnerCalls, ImportCalls, ApprovalCalls, AuditCalls):
     """Speaks with one daemon over mutual TLS. Safe to share between threads; close it, or use it in `with`.
 
     `ca`, `certificate` and `key` are paths of PEM files. `timeout` is in seconds and holds for every call
@@ -78,10 +82,12 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls):
         self._channel = open_channel(address, ca, certificate, key, server_name)
         # The generated stubs, for who wants to say what these methods can't.
         self.keys: Any = key_service_pb2_grpc.KeyServiceStub(self._channel)
+        self.approvals: Any = approval_service_pb2_grpc.ApprovalServiceStub(self._channel)
         self.signing: Any = signing_service_pb2_grpc.SigningServiceStub(self._channel)
         self.jose: Any = jose_service_pb2_grpc.JoseServiceStub(self._channel)
         self.platforms: Any = platform_service_pb2_grpc.PlatformServiceStub(self._channel)
         self.partners: Any = partner_service_pb2_grpc.PartnerServiceStub(self._channel)
+        self.audit: Any = audit_service_pb2_grpc.AuditServiceStub(self._channel)
         self._health: Any = health_pb2_grpc.HealthStub(self._channel)
 
     @classmethod
@@ -117,6 +123,7 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls):
         algorithms: Iterable[Union[Algorithm, str]],
         content_encryptions: Iterable[Union[ContentEncryption, str]] = (),
         compression_allowed: bool = False,
+        critical: bool = False,
         token: str = "",
         request_id: str = "",
     ) -> Key:
@@ -132,6 +139,7 @@ class Client(PlatformCalls, PartnerCalls, ImportCalls):
             algorithms=[to_wire(Algorithm, algorithm) for algorithm in algorithms],
             content_encryptions=[to_wire(ContentEncryption, value) for value in content_encryptions],
             compression_allowed=compression_allowed,
+            critical=critical,
             request_id=request_id,
         )
         return wire.key(self._call(self.keys.CreateKey, request).key)

@@ -49,6 +49,7 @@ class Key:
     etag: str
     rotation_period_seconds: int
     next_rotation_time: Optional[datetime]
+    critical: bool = False
 
 
 @dataclass(frozen=True)

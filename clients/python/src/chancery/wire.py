@@ -119,6 +119,7 @@ def key(message: resources_pb2.Key) -> Key:
         etag=message.etag,
         rotation_period_seconds=message.rotation_period.seconds,
         next_rotation_time=moment(message, "next_rotation_time"),
+        critical=message.critical,
     )
 
 

@@ -471,6 +471,7 @@ fn payouts() -> Key {
                 local: Some(true),
                 ..TokenAttributes::default()
             }),
+            state: KeyVersionState::Enabled.into(),
             ..KeyVersion::default()
         }],
         custody: Custody::TokenOnly.into(),
@@ -485,6 +486,12 @@ fn inbox() -> Key {
         purpose: KeyPurpose::Decrypt.into(),
         algorithms: vec![Algorithm::RsaOaep256.into()],
         primary_version: "keys/inbox/versions/1".into(),
+        versions: [KeyVersionState::Destroyed, KeyVersionState::Enabled]
+            .map(|state| KeyVersion {
+                state: state.into(),
+                ..KeyVersion::default()
+            })
+            .into(),
         ..payouts()
     }
 }

@@ -177,3 +177,88 @@ proptest! {
         let _ = verdict(&scheme, &message(&token(&head, ""), "{}"), None, 0);
     }
 }
+
+/// RFC 7515 appendix A.1: header, payload and signature as they are printed there.
+const A1: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+
+fn attached(entries: &str) -> Scheme {
+    let signature =
+        format!("family = \"jws\"\nfrom = [{{ from = \"body\" }}]\nattached = true\n{entries}");
+    verifier("HS256", &signature, "")
+}
+
+#[test]
+fn a_payload_inside_is_what_is_authentic_until_it_expires() {
+    let scheme = attached("claims = { iss = \"joe\", \"http://example.com/is_root\" = \"true\" }");
+    let message = message("", A1);
+    let seconds = 1_300_819_380;
+    let (valid, string) = verdict(&scheme, &message, None, seconds * 1000 - 1).unwrap();
+    assert_eq!(valid.outcome, Outcome::Valid);
+    assert_eq!(string, A1.rsplit_once('.').unwrap().0);
+    let (name, payload) = &valid.authenticated[1];
+    assert_eq!(name, "payload");
+    assert!(payload.starts_with(b"{\"iss\":\"joe\",\r\n"));
+    let (stale, _) = verdict(&scheme, &message, None, seconds * 1000).unwrap();
+    assert_eq!(stale.outcome, Outcome::Stale);
+    assert!(stale.authenticated.is_empty());
+}
+
+#[test]
+fn a_payload_inside_is_read_strictly() {
+    let scheme = attached("claims = { iss = \"joe\" }");
+    let inside = |header: &str, payload: &str| token(header, &URL_SAFE_NO_PAD.encode(payload));
+    let good = r#"{"alg":"HS256"}"#;
+    for (token, code) in [
+        (token(good, ""), "SIGNATURE_MALFORMED"),
+        (inside(good, r#"{"iss":"ann"}"#), "PARAMETER_MISMATCH"),
+        (inside(good, r#"{"iss":["joe"]}"#), "PARAMETER_MISMATCH"),
+        (inside(good, "{}"), "INPUT_MISSING"),
+        (inside(good, "joe"), "INPUT_MISSING"),
+        (
+            inside(good, r#"{"iss":"ann","iss":"joe"}"#),
+            "INPUT_MISSING",
+        ),
+        (inside(good, r#"{"iss":"joe","exp":"9"}"#), "TIME_INVALID"),
+        (inside(good, r#"{"iss":"joe","exp":-1}"#), "TIME_INVALID"),
+        (
+            inside(r#"{"alg":"HS256","payload.iss":"joe"}"#, "{}"),
+            "INPUT_REPEATED",
+        ),
+        (
+            inside(
+                r#"{"alg":"HS256","b64":false,"crit":["b64"]}"#,
+                r#"{"iss":"joe"}"#,
+            ),
+            "PARAMETER_MISMATCH",
+        ),
+        (
+            inside(r#"{"alg":"none"}"#, r#"{"iss":"joe"}"#),
+            "JWS_ALGORITHM",
+        ),
+    ] {
+        let result = verdict(&scheme, &message("", &token), None, 0);
+        assert_eq!(reason(result).0, code, "{token}");
+    }
+    for entries in [
+        "payload = [\"x\"]",
+        "b64 = true",
+        "payload = [\"x\"]\nattached = false\nclaims = { iss = \"joe\" }",
+    ] {
+        let signature = format!(
+            "family = \"jws\"\nfrom = [{{ from = \"body\" }}]\n{}{entries}",
+            if entries.contains("attached") {
+                ""
+            } else {
+                "attached = true\n"
+            }
+        );
+        let text = format!(
+            "[scheme]\nname = \"t\"\ntitle = \"t\"\nsource = \"t\"\nconfidence = \"our-reading\"\n[keys.p]\ndescription = \"d\"\nuse = \"verify\"\nalgorithm = \"RS256\"\n[verify.signature]\nkey = \"p\"\n{signature}\n"
+        );
+        assert_eq!(
+            Scheme::read(&text).err().unwrap().reason(),
+            "WRONG_VALUE",
+            "{entries}"
+        );
+    }
+}

@@ -195,11 +195,15 @@ impl Case {
 
     /// Without the white space around values, as a caller has them from an HTTP library.
     pub(super) fn headers(&self) -> Vec<HttpHeader> {
+        self.named_headers("headers")
+    }
+
+    fn named_headers(&self, entry: &str) -> Vec<HttpHeader> {
         let header = |(name, value): (String, String)| HttpHeader {
             name,
             value: value.trim().to_owned(),
         };
-        self.table("headers").into_iter().map(header).collect()
+        self.table(entry).into_iter().map(header).collect()
     }
 
     pub(super) fn response(&self) -> HttpResponse {
@@ -211,10 +215,10 @@ impl Case {
         }
     }
 
-    /// What a response answers; it has the request line of the vector.
+    /// What a response answers; it has the request line of the vector, and headers of its own.
     pub(super) fn answered(&self) -> HttpRequest {
         HttpRequest {
-            headers: vec![],
+            headers: self.named_headers("request_headers"),
             body: Default::default(),
             ..self.request()
         }

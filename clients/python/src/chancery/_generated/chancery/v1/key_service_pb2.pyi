@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class CreateKeyRequest(_message.Message):
-    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "request_id")
+    __slots__ = ("key_id", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "request_id", "critical", "maximum_uses")
     KEY_ID_FIELD_NUMBER: _ClassVar[int]
     TOKEN_FIELD_NUMBER: _ClassVar[int]
     TYPE_FIELD_NUMBER: _ClassVar[int]
@@ -18,6 +18,8 @@ class CreateKeyRequest(_message.Message):
     CONTENT_ENCRYPTIONS_FIELD_NUMBER: _ClassVar[int]
     COMPRESSION_ALLOWED_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_USES_FIELD_NUMBER: _ClassVar[int]
     key_id: str
     token: str
     type: _resources_pb2.KeyType
@@ -26,7 +28,9 @@ class CreateKeyRequest(_message.Message):
     content_encryptions: _containers.RepeatedScalarFieldContainer[_resources_pb2.ContentEncryption]
     compression_allowed: bool
     request_id: str
-    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ..., request_id: _Optional[str] = ...) -> None: ...
+    critical: bool
+    maximum_uses: int
+    def __init__(self, key_id: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[_resources_pb2.KeyType, str]] = ..., purpose: _Optional[_Union[_resources_pb2.KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[_resources_pb2.Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[_resources_pb2.ContentEncryption, str]]] = ..., compression_allowed: bool = ..., request_id: _Optional[str] = ..., critical: bool = ..., maximum_uses: _Optional[int] = ...) -> None: ...
 
 class CreateKeyResponse(_message.Message):
     __slots__ = ("key",)

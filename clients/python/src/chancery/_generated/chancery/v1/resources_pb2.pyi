@@ -170,7 +170,7 @@ KEY_VERSION_STATE_DESTROY_SCHEDULED: KeyVersionState
 KEY_VERSION_STATE_DESTROYED: KeyVersionState
 
 class Key(_message.Message):
-    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody", "description", "labels", "etag", "rotation_period", "next_rotation_time")
+    __slots__ = ("name", "token", "type", "purpose", "algorithms", "content_encryptions", "compression_allowed", "primary_version", "versions", "custody", "description", "labels", "etag", "rotation_period", "next_rotation_time", "critical", "maximum_uses")
     class LabelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -193,6 +193,8 @@ class Key(_message.Message):
     ETAG_FIELD_NUMBER: _ClassVar[int]
     ROTATION_PERIOD_FIELD_NUMBER: _ClassVar[int]
     NEXT_ROTATION_TIME_FIELD_NUMBER: _ClassVar[int]
+    CRITICAL_FIELD_NUMBER: _ClassVar[int]
+    MAXIMUM_USES_FIELD_NUMBER: _ClassVar[int]
     name: str
     token: str
     type: KeyType
@@ -208,10 +210,12 @@ class Key(_message.Message):
     etag: str
     rotation_period: _duration_pb2.Duration
     next_rotation_time: _timestamp_pb2.Timestamp
-    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., rotation_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., next_rotation_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    critical: bool
+    maximum_uses: int
+    def __init__(self, name: _Optional[str] = ..., token: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ..., purpose: _Optional[_Union[KeyPurpose, str]] = ..., algorithms: _Optional[_Iterable[_Union[Algorithm, str]]] = ..., content_encryptions: _Optional[_Iterable[_Union[ContentEncryption, str]]] = ..., compression_allowed: bool = ..., primary_version: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[KeyVersion, _Mapping]]] = ..., custody: _Optional[_Union[Custody, str]] = ..., description: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., etag: _Optional[str] = ..., rotation_period: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., next_rotation_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., critical: bool = ..., maximum_uses: _Optional[int] = ...) -> None: ...
 
 class KeyVersion(_message.Message):
-    __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted", "imported", "state", "create_time", "destroy_time", "created_by")
+    __slots__ = ("name", "attributes", "public_key_sha256", "thumbprint", "adopted", "imported", "state", "create_time", "destroy_time", "created_by", "uses")
     NAME_FIELD_NUMBER: _ClassVar[int]
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_KEY_SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -222,6 +226,7 @@ class KeyVersion(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _ClassVar[int]
     DESTROY_TIME_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    USES_FIELD_NUMBER: _ClassVar[int]
     name: str
     attributes: TokenAttributes
     public_key_sha256: str
@@ -232,7 +237,8 @@ class KeyVersion(_message.Message):
     create_time: _timestamp_pb2.Timestamp
     destroy_time: _timestamp_pb2.Timestamp
     created_by: str
-    def __init__(self, name: _Optional[str] = ..., attributes: _Optional[_Union[TokenAttributes, _Mapping]] = ..., public_key_sha256: _Optional[str] = ..., thumbprint: _Optional[str] = ..., adopted: bool = ..., imported: bool = ..., state: _Optional[_Union[KeyVersionState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., destroy_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ...) -> None: ...
+    uses: int
+    def __init__(self, name: _Optional[str] = ..., attributes: _Optional[_Union[TokenAttributes, _Mapping]] = ..., public_key_sha256: _Optional[str] = ..., thumbprint: _Optional[str] = ..., adopted: bool = ..., imported: bool = ..., state: _Optional[_Union[KeyVersionState, str]] = ..., create_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., destroy_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., created_by: _Optional[str] = ..., uses: _Optional[int] = ...) -> None: ...
 
 class TokenAttributes(_message.Message):
     __slots__ = ("local", "sensitive", "extractable", "always_sensitive", "never_extractable")

@@ -1,0 +1,53 @@
+//! Whose turn it is to change what the token has of a key: one at a time, among all daemons.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    key::KeyName,
+    signer::{Error, Signer},
+    store::Claim,
+};
+
+impl Signer {
+    /// Waits for leave to change what the token has of a key: others, here and in other daemons, may be at it.
+    pub(in crate::signer) async fn hold(
+        &self,
+        name: &KeyName,
+        deadline: Instant,
+    ) -> Result<Claim, Error> {
+        loop {
+            if let Some(claim) = self.try_hold(name).await? {
+                return Ok(claim);
+            }
+            if Instant::now() + HOLD_PAUSE > deadline {
+                return Err(Error::KeyHeld(name.clone()));
+            }
+            tokio::time::sleep(HOLD_PAUSE).await;
+        }
+    }
+
+    pub(super) async fn try_hold(&self, name: &KeyName) -> Result<Option<Claim>, Error> {
+        let lifecycle = self.lives.store()?.lifecycle();
+        Ok(lifecycle.hold(name, self.time(), HOLD_LEASE).await?)
+    }
+
+    /// Gives the leave back; after an error that leaves open what was done, the next one is told to look.
+    pub(in crate::signer) async fn let_go<T>(
+        &self,
+        held: Option<Claim>,
+        outcome: &Result<T, Error>,
+    ) {
+        let is_open = outcome.as_ref().is_err_and(Error::leaves_open);
+        if let Some(held) = held.filter(|_| !is_open)
+            && let Err(error) = held.release().await
+        {
+            tracing::warn!(%error, "a key is held until its lease is over");
+        }
+    }
+}
+
+/// Longer than a token may take to make a key.
+const HOLD_LEASE: Duration = Duration::from_secs(120);
+const HOLD_PAUSE: Duration = Duration::from_millis(50);
