@@ -414,6 +414,14 @@ impl Account {
         result
     }
 
+    /// Something else happened that the log tells.
+    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
+        if let Some(audit) = &self.roll.audit {
+            let wait = audit.record(event(self.identity.as_ref().into()));
+            self.state().waits.push(Box::pin(wait));
+        }
+    }
+
     /// What there is to record, and to wait for.
     fn ended<T>(self, result: &Result<T, Error>) -> Closing {
         let failure = result.as_ref().err().map(|error| Word::new(error.reason()));
@@ -445,14 +453,6 @@ impl Account {
             ended: acts.into_iter().map(ended).collect(),
             waits,
             slips,
-        }
-    }
-
-    /// Something else happened that the log tells.
-    pub(super) fn tells(&self, event: impl FnOnce(Caller) -> Event) {
-        if let Some(audit) = &self.roll.audit {
-            let wait = audit.record(event(self.identity.as_ref().into()));
-            self.state().waits.push(Box::pin(wait));
         }
     }
 
