@@ -116,7 +116,7 @@ fn explain_tells_of_the_quotas() {
     )
     .unwrap();
     let who = "spiffe://e/pay/x".parse().unwrap();
-    let es256 = Algorithm::Ecdsa(crate::algorithm::Curve::P256);
+    let es256 = Algorithm::Ecdsa(Curve::P256);
     let explain = |key: &str| {
         let key = key.parse().unwrap();
         policy.explain(&who, Some(&key), Operation::Sign, Some(es256), None)
