@@ -313,11 +313,7 @@ impl Signer {
             Proposed::Destroy { version, .. } => {
                 let verdict = policy.authorize_change(who, &version.key, Operation::Destroy, now);
                 let granted = account.authorized(verdict)?;
-                let view = self.known_view(&version.key)?;
-                let listed = view.key.is_some_and(|key| key.version(version).is_some());
-                if !listed && !view.facts.versions.contains_key(&version.version) {
-                    return Err(Error::NoSuchVersion(version.clone()));
-                }
+                self.is_there(version)?;
                 account.begin(&granted, None, None).await
             }
             Proposed::Create(request) => {
@@ -344,6 +340,16 @@ impl Signer {
                 let granted = account.authorized(policy.authorize_policy_change(who, now))?;
                 account.begin(&granted, None, None).await
             }
+        }
+    }
+
+    /// A daemon that has not heard of a key yet says so before anything is used up.
+    fn is_there(&self, version: &KeyVersion) -> Result<(), Error> {
+        let view = self.known_view(&version.key)?;
+        let listed = view.key.is_some_and(|key| key.version(version).is_some());
+        match listed || view.facts.versions.contains_key(&version.version) {
+            true => Ok(()),
+            false => Err(Error::NoSuchVersion(version.clone())),
         }
     }
 

@@ -214,6 +214,7 @@ async fn health_and_reflection_tell_of_every_service() {
         names,
         [
             "chancery.v1.ApprovalService",
+            "chancery.v1.AuditService",
             "chancery.v1.JoseService",
             "chancery.v1.KeyService",
             "chancery.v1.PartnerService",

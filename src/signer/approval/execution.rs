@@ -119,7 +119,8 @@ impl Signer {
             Proposed::Destroy { version, .. } => {
                 let operation = DangerousAct::DestroyKeyVersion.done_by();
                 let verdict = policy.authorize_change(who, &version.key, operation, now);
-                account.seen(verdict).map(drop)
+                let _granted = account.seen(verdict)?;
+                self.is_there(version)
             }
             Proposed::Create(request) => {
                 let verdict = policy.authorize_create(who, &request.name, &request.algorithms, now);
@@ -130,7 +131,10 @@ impl Signer {
                 let verdict = policy.authorize_import(who, &key.name, &key.algorithms, now);
                 account.seen(verdict).map(drop)
             }
-            Proposed::ImportVersion { key, .. } => self.may_import(account, call, key).map(drop),
+            Proposed::ImportVersion { key, .. } => {
+                let _granted = self.may_import(account, call, key)?;
+                self.find(key).map(drop)
+            }
             Proposed::Policy(_) => Err(Error::PolicyIsReloaded),
         }
     }
@@ -199,6 +203,8 @@ fn may_pass(error: &Error) -> bool {
         || matches!(
             error,
             Error::KeyHeld(_)
+                | Error::Quota(_)
+                | Error::NotCounted { .. }
                 | Error::StatesUnknown
                 | Error::Audit(_)
                 | Error::Token(TokenError::Down(_) | TokenError::QueueFull { .. })
