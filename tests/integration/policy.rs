@@ -60,7 +60,7 @@ identities = ["spiffe://chancery.test/*"]
 operations = ["generate_random"]
 
 [[rules]]
-name = "auditor"
+name = "log"
 identities = ["dns:auditor.chancery.test"]
 operations = ["read_audit"]
 "#;
@@ -232,7 +232,7 @@ fn explain_says_which_rule_decides() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["allowed"], true);
     assert_eq!(json["rule"], "web");
-    assert_eq!(json["rules"].as_array().unwrap().len(), 5);
+    assert_eq!(json["rules"].as_array().unwrap().len(), 6);
     fs::write(&path, "nonsense").unwrap();
     let broken = explain(&path, &["web/shop", "sign", "web-shop", "RS256"], &[]);
     assert_eq!(broken.0, 1, "{}", broken.1);

@@ -221,7 +221,11 @@ fn check_table_and_diff_say_what_is_meant() {
         ]
     );
     let (code, text) = run(&["diff", "a.toml", "a.toml", "--json"]);
-    assert_eq!((code, text.trim()), (0, "{\"changes\":[]}"), "{text}");
+    assert_eq!(
+        (code, text.trim()),
+        (0, "{\"changes\":[],\"quotas\":[]}"),
+        "{text}"
+    );
 
     let asked = [
         "explain",

@@ -44,7 +44,8 @@ impl Bucket {
         let passed = now.saturating_sub(self.at).as_nanos();
         let more = passed.saturating_mul(rate.per_thousand_seconds().into());
         let level = u128::from(self.level).saturating_add(more);
-        self.level = u64::try_from(level).map_or(capacity(rate), |level| level.min(capacity(rate)));
+        let most = capacity(rate);
+        self.level = u64::try_from(level).map_or(most, |level| level.min(most));
         self.at = self.at.max(now);
     }
 }

@@ -138,8 +138,9 @@ async fn a_quiet_caller_waits_for_few_of_a_noisy_one() {
     let before = bench.calls(Function::Sign);
     bench.sign().await.unwrap();
     let meanwhile = bench.calls(Function::Sign) - before;
-    // The frame that the token was at has 16 at most, the next one 4.
-    assert!(meanwhile <= 75, "{meanwhile} signatures");
+    // A signature is two calls: how long is it, and which. The frame that the token was at has 16 signatures at most, the
+    // next one 4, and the one after 16; all together are 200.
+    assert!(meanwhile <= 75, "{meanwhile} calls");
     for answer in singles.await.unwrap() {
         answer.unwrap();
     }
@@ -163,8 +164,8 @@ async fn a_quiet_caller_waits_for_few_of_a_noisy_one() {
     let before = bench.calls(Function::Sign);
     bench.sign().await.unwrap();
     let meanwhile = bench.calls(Function::Sign) - before;
-    // The batch that the token was at has 20, and so has the next.
-    assert!(meanwhile <= 100, "{meanwhile} signatures");
+    // The batch that the token was at has 20 signatures, and so have the next and the one after; all together are 240.
+    assert!(meanwhile <= 130, "{meanwhile} calls");
     for answer in batches.await.unwrap() {
         answer.unwrap();
     }
