@@ -63,7 +63,12 @@ pub(super) const CHECKPOINT_LABEL: &str = "chancery:audit";
 impl Listing {
     fn known(&self) -> Known {
         let own = self.wrapping_keys.iter().chain(&self.checkpoint_keys);
-        Known::of(&self.keys, self.records.keys(), own.map(|key| key.binding))
+        Known::all(
+            &self.keys,
+            self.records.keys(),
+            own.map(|key| key.binding),
+            &self.problems,
+        )
     }
 }
 
@@ -76,7 +81,7 @@ pub(super) fn list(session: &Session, known: &Known) -> Result<Listing, Error> {
     // Another process may be making or removing a key: SoftHSM shows its objects half-written, or not at all.
     for pause in PAUSES {
         match list_once(session) {
-            Ok(listing) if listing.is_whole && known.is_within(&listing.known()) => {
+            Ok(listing) if listing.is_whole && known.is_borne_out_by(&listing.known()) => {
                 return Ok(listing);
             }
             _ => thread::sleep(pause),

@@ -394,7 +394,7 @@ impl Shared {
             Cause::Seen => Known::default(),
         };
         let current = self.made.load(Ordering::Acquire) == begun.0
-            && expected.is_within(&Known::from(&inventory));
+            && expected.is_borne_out_by(&Known::from(&inventory));
         if cause != Cause::Seen {
             self.made.fetch_add(1, Ordering::AcqRel);
         }
