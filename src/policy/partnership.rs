@@ -43,6 +43,8 @@ use crate::{
 pub struct Partnership {
     partner: PartnerName,
     scheme: SchemeName,
+    /// With which algorithm, where it is done with the partner's public key.
+    algorithm: Option<Algorithm>,
     now: UnixMilliseconds,
     /// The rules that allow it, of which one has to let all of it be signed.
     candidates: Vec<Candidate>,
@@ -114,6 +116,7 @@ impl Policy {
         let subject = || Partnership {
             partner: partner.clone(),
             scheme: scheme.clone(),
+            algorithm: None,
             now,
             candidates,
         };
@@ -208,6 +211,30 @@ impl Permit<Partnership> {
         Ok(self.in_the_name_of(rule))
     }
 
+    /// The same, done with a public key of the partner's and this algorithm: no key of ours has a part in it.
+    pub fn for_public_key(&self, algorithm: Algorithm) -> Self {
+        let Partnership {
+            partner,
+            scheme,
+            now,
+            candidates,
+            ..
+        } = self.subject();
+        let subject = Partnership {
+            partner: partner.clone(),
+            scheme: scheme.clone(),
+            algorithm: Some(algorithm),
+            now: *now,
+            candidates: candidates.clone(),
+        };
+        Self::new(
+            self.identity(),
+            self.shared_rule(),
+            self.operation(),
+            subject,
+        )
+    }
+
     /// Leave to use a key in the course of what is permitted.
     ///
     /// For the signer alone, with the keys that the partner's file names, and for what the scheme does with them.
@@ -251,6 +278,7 @@ impl Permit<Sight> {
 impl Subject for Partnership {
     fn asked(&self, operation: Operation) -> Asked {
         Asked {
+            algorithms: self.algorithm.into_iter().collect(),
             partner: Some(self.partner.clone()),
             scheme: Some(self.scheme.clone()),
             ..Asked::to(operation)

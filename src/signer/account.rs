@@ -479,6 +479,14 @@ impl Account {
 }
 
 impl Granted<Partnership> {
+    /// The same, done with a public key of the partner's.
+    pub(super) fn for_public_key(&self, algorithm: Algorithm) -> Self {
+        Self {
+            permit: self.permit.for_public_key(algorithm),
+            within: self.within,
+        }
+    }
+
     /// Leave to use a key in the course of what is permitted.
     pub(super) fn for_key(
         &self,

@@ -190,6 +190,16 @@ impl Admitted<'_> {
         self.account.begin(&self.granted, input, None).await
     }
 
+    /// Records that something is encrypted to a public key of the partner's, and to which.
+    async fn begin_encryption(
+        &self,
+        algorithm: Algorithm,
+        recipient: &PublicKey,
+    ) -> Result<(), Error> {
+        let granted = self.granted.for_public_key(algorithm);
+        self.account.begin(&granted, None, Some(recipient)).await
+    }
+
     fn assignment(&self) -> &Assignment {
         self.partner
             .scheme(&self.scheme)

@@ -66,6 +66,13 @@ impl Signer {
         if failed {
             return Err(PlatformError::NoRandom.into());
         }
+        let recipient = match prepared.sealing() {
+            Some(sealing) if !sealing.proves_origin() => {
+                let key = &admitted.public_key(&sealing.key_role)?.key;
+                Some((sealing.algorithm, key))
+            }
+            _ => None,
+        };
         let jwe = match prepared.sealing() {
             None => None,
             Some(sealing) if sealing.proves_origin() => {
@@ -78,7 +85,10 @@ impl Signer {
             .map_err(PlatformError::Message)?;
         let (raw, key) = match draft.signing() {
             None => {
-                admitted.begin(None).await?;
+                match recipient {
+                    Some((algorithm, key)) => admitted.begin_encryption(algorithm, key).await?,
+                    None => admitted.begin(None).await?,
+                }
                 (Vec::new(), None)
             }
             Some(signing) => {
