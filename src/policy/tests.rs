@@ -10,6 +10,7 @@ use crate::algorithm::{Curve, Hash};
 mod approvals;
 mod conditions;
 mod model;
+mod partner_limits;
 mod partners;
 mod quotas;
 

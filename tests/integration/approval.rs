@@ -21,6 +21,7 @@ use crate::{
     softhsm::Token,
 };
 
+mod bounds;
 mod command;
 mod once;
 mod proposal;
