@@ -39,6 +39,7 @@ pub use worker::run as run_worker;
 
 use fair::{Room, Who};
 use gather::Gather;
+use known::Known;
 use long_mac::MAX_LONG_MACS;
 use pool::{Begun, Cause, Pool, Repeat};
 use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
@@ -55,6 +56,7 @@ mod initialize;
 mod input_hash;
 mod inventory;
 mod keys;
+mod known;
 mod lifecycle;
 mod long_mac;
 mod mechanism;
@@ -487,9 +489,8 @@ impl Token {
         let deadline = Instant::now() + limit;
         loop {
             let begun = self.pool.begin();
-            let request = Request::List {
-                had_keys: !self.pool.listed().inventory.keys.is_empty(),
-            };
+            let known = Known::from(&self.pool.listed().inventory);
+            let request = Request::List { known };
             let reply = self
                 .pool
                 .run_aside(&request, deadline, limit, Repeat::Once)

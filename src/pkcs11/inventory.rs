@@ -18,6 +18,7 @@ use cryptoki::{
 use sha2::{Digest, Sha256};
 
 use super::{
+    known::Known,
     mechanism::{ED25519_PARAMETERS, curve_parameters},
     protocol::{Attributes, Binding, Flags, FoundKey, Material, Problem},
 };
@@ -37,6 +38,8 @@ pub(super) struct Listing {
     pub(super) wrapping_keys: Vec<Handle>,
     /// The keys that sign the audit log's checkpoints, always in the same order.
     pub(super) checkpoint_keys: Vec<Handle>,
+    /// Whether each object that was found could be looked at.
+    is_whole: bool,
 }
 
 /// A key of this worker.
@@ -57,24 +60,41 @@ pub(super) const WRAPPING_LABEL: &str = "chancery:import";
 /// else to be signed, and no policy can allow it.
 pub(super) const CHECKPOINT_LABEL: &str = "chancery:audit";
 
-/// Lists the token.
+impl Listing {
+    fn known(&self) -> Known {
+        let own = self.wrapping_keys.iter().chain(&self.checkpoint_keys);
+        Known::all(
+            &self.keys,
+            self.records.keys(),
+            own.map(|key| key.binding),
+            &self.problems,
+        )
+    }
+}
+
+/// Lists the token: again, a few times, if it lacks something of what is known, or shows something by halves.
 ///
 /// # Errors
 ///
 /// Only if the token itself fails; an object that can't be served becomes a [`Problem`].
-pub(super) fn list(session: &Session) -> Result<Listing, Error> {
+pub(super) fn list(session: &Session, known: &Known) -> Result<Listing, Error> {
     // Another process may be making or removing a key: SoftHSM shows its objects half-written, or not at all.
-    for _ in 1..TRIES {
+    for pause in PAUSES {
         match list_once(session) {
-            Err(_) => thread::sleep(PAUSE),
-            listed => return listed,
+            Ok(listing) if listing.is_whole && known.is_borne_out_by(&listing.known()) => {
+                return Ok(listing);
+            }
+            _ => thread::sleep(pause),
         }
     }
     list_once(session)
 }
 
 fn list_once(session: &Session) -> Result<Listing, Error> {
-    let mut listing = Listing::default();
+    let mut listing = Listing {
+        is_whole: true,
+        ..Listing::default()
+    };
     let mut secrets = Vec::new();
     let mut publics = Vec::new();
     for handle in session.find_objects(&[])? {
@@ -84,7 +104,10 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
             Err(Error::Pkcs11(
                 RvError::ObjectHandleInvalid | RvError::AttributeValueInvalid,
                 _,
-            )) => continue,
+            )) => {
+                listing.is_whole = false;
+                continue;
+            }
             Err(error) => return Err(error),
         };
         match object.class {
@@ -457,9 +480,13 @@ fn secret_binding(object: &Object) -> Binding {
     Binding(hash.finalize().into())
 }
 
-/// How often a listing that failed is tried, and how long it waits between.
-const TRIES: usize = 3;
-const PAUSE: Duration = Duration::from_millis(20);
+/// Before each of the tries after the first.
+const PAUSES: [Duration; 4] = [
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(40),
+    Duration::from_millis(80),
+];
 
 /// Key types of PKCS#11 section A (pkcs11t.h).
 const CKK_GENERIC_SECRET: u64 = 0x10;

@@ -80,7 +80,8 @@ impl Token {
         let Reply::Inventory(inventory) = reply else {
             return Err(TokenError::Lost);
         };
-        if !self.pool.publish(begun, Cause::Made, *inventory).await {
+        let cause = Cause::Destroyed(version);
+        if !self.pool.publish(begun, cause, *inventory).await {
             self.refresh().await?;
         }
         match self.reference(version) {

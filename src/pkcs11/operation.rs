@@ -25,6 +25,7 @@ use zeroize::Zeroizing;
 use super::{
     errors::{Fault, Treatment, Work},
     inventory::{self, Handle, Listing},
+    known::Known,
     protocol::{
         Binding, Capabilities, Inventory, KeyReference, Reply, Request, SignItem, SignWith,
         TokenFacts,
@@ -80,8 +81,9 @@ impl Module {
         facts: TokenFacts,
         capabilities: Capabilities,
         pinned: Session,
+        known: &Known,
     ) -> Result<(Self, Inventory), Fault> {
-        let listing = inventory::list(&pinned).map_err(ours)?;
+        let listing = inventory::list(&pinned, known).map_err(ours)?;
         let module = Self {
             pkcs11,
             slot,
@@ -238,8 +240,8 @@ impl Lane {
             Request::Import(import) => {
                 return self.import(*import).unwrap_or_else(Reply::Failed);
             }
-            Request::List { had_keys } => {
-                return match self.list(had_keys) {
+            Request::List { known } => {
+                return match self.list(&known) {
                     Ok(inventory) => Reply::Inventory(Box::new(inventory)),
                     Err(fault) => Reply::Failed(fault),
                 };
@@ -258,7 +260,7 @@ impl Lane {
         if let Some(handle) = self.module.handle(key) {
             return Ok(handle);
         }
-        self.list(true)?;
+        self.list(&Known::key(key.version.clone()))?;
         self.module.handle(key).ok_or_else(|| {
             Fault::new(
                 Treatment::Configuration,
@@ -425,11 +427,12 @@ impl Lane {
             })
     }
 
-    fn list(&mut self, had_keys: bool) -> Result<Inventory, Fault> {
+    fn list(&mut self, known: &Known) -> Result<Inventory, Fault> {
         let module = Arc::clone(&self.module);
-        let listing = self.with_session(Work::Ours, |session, _| inventory::list(session))?;
+        let listing =
+            self.with_session(Work::Ours, |session, _| inventory::list(session, known))?;
         // A token that is away may look like one that is empty; a new worker will know.
-        if listing.handles.is_empty() && had_keys {
+        if listing.handles.is_empty() && known.has_keys() {
             return Err(Fault::new(
                 Treatment::Recycle,
                 "the listing of the token",

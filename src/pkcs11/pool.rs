@@ -29,8 +29,10 @@ use super::{
     errors::{Fault, Treatment},
     fair::{Room, Who},
     keys::{Declaration, KeyTable},
+    known::Known,
     protocol::{self, Inventory, Problem, Reply, Request},
 };
+use crate::key::KeyVersion;
 
 use exchange::{Broken, exchange};
 use turnstile::{Place, Turnstile};
@@ -127,10 +129,12 @@ pub(super) struct Begun(u64);
 
 /// What a listing came with.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum Cause<'a> {
     /// A key was made, and is in it.
     Made,
-    /// Somebody looked.
+    /// This version was destroyed, and is not in it.
+    Destroyed(&'a KeyVersion),
+    /// Somebody looked for all that is known.
     Seen,
 }
 
@@ -331,9 +335,14 @@ impl Pool {
         self.shared.begin()
     }
 
-    /// Puts a listing that a job brought back in force, unless another key was made meanwhile: then it is out
-    /// of date, another is to be made, and `false` is the answer.
-    pub(super) async fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
+    /// Puts a listing that a job brought back in force, unless another key was made meanwhile, or one is missing
+    /// that nobody looked for again: then another listing is to be made, and `false` is the answer.
+    pub(super) async fn publish(
+        &self,
+        begun: Begun,
+        cause: Cause<'_>,
+        inventory: Inventory,
+    ) -> bool {
         self.shared.publish(begun, cause, inventory).await
     }
 }
@@ -376,10 +385,17 @@ pub(super) struct Listed {
 
 impl Shared {
     /// Makes the table of a listing, if it differs from the last, and puts both in force.
-    async fn publish(&self, begun: Begun, cause: Cause, inventory: Inventory) -> bool {
+    async fn publish(&self, begun: Begun, cause: Cause<'_>, inventory: Inventory) -> bool {
         let _order = self.publishing.lock().await;
-        let current = self.made.load(Ordering::Acquire) == begun.0;
-        if cause == Cause::Made {
+        let known = || Known::from(&self.listed.load().inventory);
+        let expected = match cause {
+            Cause::Made => known(),
+            Cause::Destroyed(version) => known().without(version),
+            Cause::Seen => Known::default(),
+        };
+        let current = self.made.load(Ordering::Acquire) == begun.0
+            && expected.is_borne_out_by(&Known::from(&inventory));
+        if cause != Cause::Seen {
             self.made.fetch_add(1, Ordering::AcqRel);
         }
         if !current || self.listed.load().inventory == inventory {

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::{
     errors::{Fault, Treatment},
+    known::Known,
     pin::PinSource,
 };
 use crate::{
@@ -28,6 +29,7 @@ pub(super) struct Setup {
     pub(super) state_directory: PathBuf,
     /// How many lanes came with this message.
     pub(super) lanes: usize,
+    pub(super) known: Known,
     /// How often a start that met another process's log-in is tried again.
     pub(super) start_attempts: u32,
     pub(super) start_pause: Duration,
@@ -256,7 +258,7 @@ pub struct Attributes {
 
 /// What a job's key must be in the worker that does it: the SHA-256 of its public key, or, for a secret,
 /// of what the token shows of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Binding(pub(super) [u8; 32]);
 
 /// An object that can't be served, and why.
@@ -409,8 +411,7 @@ pub(super) enum Request {
     Import(Box<Import>),
     /// List the token's objects anew.
     List {
-        /// Whether the daemon knows of any: then a listing of none is not believed.
-        had_keys: bool,
+        known: Known,
     },
     /// A known-answer operation.
     Check {

@@ -198,7 +198,7 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
     drop(lock);
     let facts = facts(&info);
     let capabilities = capabilities(&pkcs11, slot, &pinned).map_err(token)?;
-    Module::new(pkcs11, slot, facts, capabilities, pinned).map_err(StartError::Token)
+    Module::new(pkcs11, slot, facts, capabilities, pinned, &setup.known).map_err(StartError::Token)
 }
 
 /// One for each module, so that one that hangs holds up no other.

@@ -4,6 +4,7 @@ use super::{
     super::{
         errors::{Fault, Treatment, Work},
         inventory::{self, CHECKPOINT_LABEL, Handle},
+        known::Known,
         protocol::{Binding, Flags, Inventory, SignWith},
     },
     Lane, create, ours,
@@ -14,7 +15,7 @@ impl Lane {
     /// Makes a key that can do nothing but sign, unless there is one.
     pub(super) fn make_checkpoint_key(&mut self) -> Result<Inventory, Fault> {
         let session = self.rw_session()?;
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         if !listing.checkpoint_keys.is_empty() {
             return Ok(self.module.adopt(listing));
         }
@@ -30,7 +31,7 @@ impl Lane {
             &allowed,
             CHECKPOINT_LABEL,
         )?;
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         Ok(self.module.adopt(listing))
     }
 
@@ -55,7 +56,7 @@ impl Lane {
         if let Some(handle) = known(self) {
             return Ok(handle);
         }
-        self.list(false)?;
+        self.list(&Known::own(binding))?;
         known(self).ok_or_else(|| {
             Fault::new(
                 Treatment::Configuration,

@@ -13,6 +13,7 @@ use super::{
     super::{
         errors::{Fault, Treatment},
         inventory::{self, RECORD_APPLICATION},
+        known::Known,
         mechanism::Recipe,
         protocol::{Flags, Inventory},
     },
@@ -61,7 +62,7 @@ impl Lane {
             let _ = session.destroy_object(recorded);
         }
         made?;
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         Ok(Some(self.module.adopt(listing)))
     }
 }

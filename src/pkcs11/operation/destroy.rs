@@ -6,6 +6,7 @@ use super::{
     super::{
         errors::{Fault, Treatment},
         inventory::{self, RECORD_APPLICATION},
+        known::Known,
         protocol::{Inventory, KeyReference},
     },
     Lane, ours,
@@ -47,7 +48,7 @@ impl Lane {
                 session.destroy_object(record).map_err(ours)?;
             }
         }
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         Ok(self.module.adopt(listing))
     }
 }

@@ -16,6 +16,7 @@ use super::{
     super::{
         errors::{Fault, Treatment, Work},
         inventory::{self, Handle, WRAPPING_LABEL},
+        known::Known,
         mechanism::{ED25519_PARAMETERS, curve_parameters, oaep_sha1, oaep_sha256},
         protocol::{Binding, Flags, Import, Inventory, Refusal, Reply, SignWith},
     },
@@ -36,7 +37,7 @@ impl Lane {
     /// Makes a key that can do nothing but unwrap, unless there is one.
     pub(super) fn make_wrapping_key(&mut self) -> Result<Inventory, Fault> {
         let session = self.rw_session()?;
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         if !listing.wrapping_keys.is_empty() {
             return Ok(self.module.adopt(listing));
         }
@@ -47,7 +48,7 @@ impl Lane {
         let key_type = KeyType::Rsa(RsaSize::Bits3072);
         let allowed = [oaep_sha1().mechanism_type()];
         create::generate(&session, key_type, flags, &allowed, WRAPPING_LABEL)?;
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         Ok(self.module.adopt(listing))
     }
 
@@ -83,7 +84,7 @@ impl Lane {
             }
             return Err(fault);
         }
-        let listing = inventory::list(&session).map_err(ours)?;
+        let listing = inventory::list(&session, &Known::default()).map_err(ours)?;
         Ok(Reply::Inventory(Box::new(self.module.adopt(listing))))
     }
 
@@ -203,7 +204,7 @@ impl Lane {
         if let Some(handle) = known(self) {
             return Ok(handle);
         }
-        self.list(false)?;
+        self.list(&Known::own(binding))?;
         known(self).ok_or_else(|| {
             Fault::new(
                 Treatment::Configuration,

@@ -23,6 +23,7 @@ use tokio::{
 use super::{
     super::{
         errors::{Fault, Treatment},
+        known::Known,
         protocol::{self, Inventory, Setup, StartError, Started},
         worker::MAX_LANES,
     },
@@ -183,6 +184,7 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
         pin: config.pin.clone(),
         state_directory: shared.state_directory.clone(),
         lanes: sent.len(),
+        known: Known::from(&shared.listed.load().inventory),
         start_attempts: 5,
         start_pause: Duration::from_millis(50),
     };

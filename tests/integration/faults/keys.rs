@@ -1,6 +1,8 @@
 //! Nothing wrong leaves: results that are corrupt, handles that name another key, keys that go and come.
 
-use chancery::proto::v1::GetPublicKeyRequest;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use chancery::proto::v1::{CreateKeyVersionRequest, GetPublicKeyRequest, ListKeysRequest};
 
 use super::*;
 
@@ -60,6 +62,104 @@ async fn a_handle_that_names_another_key_signs_nothing() {
         .wait_for_log("does not verify with the public key");
     bench.control.clear().unwrap();
     bench.heals(PATIENCE).await;
+}
+
+/// SoftHSM does not show an object while another process writes to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_listing_lacks_for_a_moment_is_not_lost() {
+    const CKR_OK: u64 = 0;
+    const CKR_OBJECT_HANDLE_INVALID: u64 = 0x82;
+    let bench = Bench::start(1, 1, "").await;
+    let mut names = vec!["keys/payouts".to_owned()];
+    for number in 0..8 {
+        let id = format!("mac-{number}");
+        let (kind, purpose) = (KeyType::HmacSha256, KeyPurpose::Mac);
+        bench.create(&id, kind, purpose, Algorithm::Hs256).await;
+        names.push(format!("keys/{id}"));
+    }
+    names.sort();
+    // Objects are found ten at a time, and each is asked for its attributes.
+    let shortened = (Function::FindObjects, CKR_OK, 1);
+    let withheld = (Function::GetAttributeValue, CKR_OBJECT_HANDLE_INVALID, 7);
+    for (function, code, skip) in [shortened, withheld] {
+        for is_at_start in [false, true] {
+            let fault = Fault::Return(code);
+            let order = || bench.control.set(function, fault, Times::Once, skip);
+            order().unwrap();
+            if is_at_start {
+                bench.kill_workers();
+                bench.heals(PATIENCE).await;
+                bench.whole(1).await;
+            } else {
+                assert_eq!(create_again(&bench, "payouts").await, "KEY_EXISTS");
+            }
+            assert_eq!(bench.control.hits(function).unwrap(), 1, "{function:?}");
+            let request = ListKeysRequest::default();
+            let listed = bench.client.keys().list_keys(request).await.unwrap();
+            let listed = listed.into_inner().keys.into_iter();
+            let mut listed: Vec<_> = listed.map(|key| key.name).collect();
+            listed.sort();
+            assert_eq!(listed, names, "{function:?}, at the start: {is_at_start}");
+            bench.sign().await.unwrap();
+        }
+    }
+}
+
+/// A pair is half made until its id is that of its public key, and others look at the token meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_serves_while_another_version_of_it_is_made() {
+    let bench = Bench::start(2, 1, "").await;
+    let (kind, purpose) = (KeyType::EcP256, KeyPurpose::Sign);
+    bench.create("other", kind, purpose, Algorithm::Es256).await;
+    let signed = AtomicUsize::new(0);
+    let rotate = async {
+        for _ in 0..10 {
+            // The public half has its id, the private one has not.
+            let slow = Fault::Delay(Duration::from_millis(60));
+            let order = bench
+                .control
+                .set(Function::SetAttributeValue, slow, Times::Once, 1);
+            order.unwrap();
+            let request = CreateKeyVersionRequest {
+                name: "keys/payouts".to_owned(),
+                ..CreateKeyVersionRequest::default()
+            };
+            let made = bench.client.keys().create_key_version(request).await;
+            made.unwrap();
+            let hits = bench.control.hits(Function::SetAttributeValue);
+            assert_eq!(hits.unwrap(), 1);
+        }
+    };
+    let look = async {
+        loop {
+            assert_eq!(create_again(&bench, "other").await, "KEY_EXISTS");
+        }
+    };
+    let sign = async {
+        loop {
+            bench.sign().await.unwrap();
+            signed.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    tokio::select! {
+        () = rotate => {}
+        () = look => {}
+        () = sign => {}
+    }
+    assert!(signed.load(Ordering::Relaxed) > 10);
+}
+
+/// Has the token listed, as whoever makes a key has, and makes nothing.
+async fn create_again(bench: &Bench, id: &str) -> String {
+    let request = CreateKeyRequest {
+        key_id: id.to_owned(),
+        r#type: KeyType::EcP256.into(),
+        purpose: KeyPurpose::Sign.into(),
+        algorithms: vec![Algorithm::Es256.into()],
+        ..CreateKeyRequest::default()
+    };
+    let status = bench.client.keys().create_key(request).await.unwrap_err();
+    reason(&status)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
