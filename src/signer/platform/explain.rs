@@ -60,7 +60,8 @@ impl Signer {
             if matches!(act, Act::VerifyCallback | Act::VerifyResponse) {
                 // Keys are used for that, and what they decrypt may be shown: so it takes leave to do it, too.
                 let (partner, scheme) = (&dealing.partner, Some(&admitted.scheme));
-                self.partnership(&account, call, partner, scheme, act, operation(act))?;
+                let _granted =
+                    self.partnership(&account, call, partner, scheme, act, operation(act))?;
             }
             self.explain_admitted(call, act, &admitted, dealing, message)
                 .await

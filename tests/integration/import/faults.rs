@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use chancery::client::Code;
 use chancery_fault_module::control::{
     CONTROL_VARIABLE, Control, Fault, Function, MODULE_VARIABLE, Times, module_path,
 };
 
 use super::*;
-use crate::harness::Seat;
+use crate::harness::{Refusal, Seat, Setup};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_dies_or_fails_in_the_middle_leaves_nothing() {

@@ -2,7 +2,16 @@
 //! 4 JWS as JWE, 5 curves, 6 `p2c`, 7 `zip`, 8 lengths, 9 CBC, 10 `crit`, 11 ambiguity, 12 sizes,
 //! 13 embedded keys, 14 `kid`, 15 base64, 17 one error.
 
+use std::{sync::LazyLock, time::Duration};
+
+use proptest::prelude::*;
+use zeroize::Zeroizing;
+
 use super::*;
+use crate::{
+    algorithm::{Curve, RsaSize},
+    jose::{MAX_HEADER, MAX_TEXT},
+};
 
 /// RFC 7516 section 11.5: a refused key, a key of the wrong length and a wrong key all go to the tag.
 #[test]
