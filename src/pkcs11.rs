@@ -67,6 +67,7 @@ mod pin;
 mod pool;
 mod protocol;
 mod record;
+mod state_file;
 mod worker;
 
 /// A token that is being served.
