@@ -525,6 +525,14 @@ def test_create_key_is_never_repeated(client, daemon):
     assert (daemon.calls, daemon.created) == (1, [])
 
 
+def test_create_key_version_is_never_repeated(client, daemon):
+    client.create_key("twice", type="ED25519", purpose="SIGN", algorithms=["EdDSA"])
+    daemon.unavailable, daemon.calls = 1, 0
+    with pytest.raises(Unavailable):
+        client.create_key_version("twice", make_primary=True)
+    assert daemon.calls == 1
+
+
 def test_no_answer_within_the_timeout(client, daemon):
     daemon.damage = lambda response: time.sleep(0.5)
     with pytest.raises(chancery.DeadlineExceeded):
