@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Keeps keys in a PKCS#11 token and gives applications the results of using them.
 #[derive(Parser)]
-#[command(version)]
+#[command(name = "chanceryd", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -45,7 +45,7 @@ struct Which {
     /// Only about this operation, in the policy's words: sign, get, read_audit, ...
     #[arg(long, value_name = "OPERATION")]
     operation: Option<Operation>,
-    /// Only what ended so: succeeded, valid, invalid, failed, repeated, abandoned, repeated, denied
+    /// Only what ended so: succeeded, valid, invalid, failed, repeated, abandoned, denied
     #[arg(long, value_name = "RESULT")]
     result: Option<ResultKind>,
     /// Not before, such as 2026-11-22T14:00:00Z

@@ -75,10 +75,13 @@ impl Health {
 }
 
 /// The empty name stands for the daemon as a whole.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 8] = [
     "",
     "chancery.v1.KeyService",
+    "chancery.v1.ApprovalService",
     "chancery.v1.SigningService",
     "chancery.v1.JoseService",
     "chancery.v1.PartnerService",
+    "chancery.v1.PlatformService",
+    "chancery.v1.AuditService",
 ];
