@@ -5,15 +5,15 @@ use std::{net::SocketAddr, path::Path};
 /// Names under which the sample token and its module are configured.
 pub(super) const TOKEN_LABEL: &str = "chancery-dev";
 
-/// `policy.toml`: one client may do everything, the other three things with one key.
+/// `policy.toml`: one client may do everything but read the audit log, the other three things with one key.
 pub(super) const POLICY: &str = r#"# Who may do what with which key. What no rule allows is denied.
 # Change it while `chanceryd dev` runs: a good file is in force within seconds, a bad one changes nothing.
 
 [[rules]]
-name = "app-a-does-everything"
+name = "app-a-does-all-with-keys"
 identities = ["spiffe://chancery.dev/app-a"]
 keys = ["*"]
-operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "request_certificate", "generate_random"]
+operations = ["sign", "verify", "encrypt", "decrypt", "get", "create", "import", "rotate", "update", "destroy", "request_certificate", "generate_random"]
 algorithms = ["*"]
 
 [[rules]]

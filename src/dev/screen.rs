@@ -81,7 +81,7 @@ impl Screen {
         }
         line(
             "clients",
-            format!("app-a may do everything, app-b may sign with {SHARED}"),
+            format!("app-a may do everything but read the audit log, app-b may sign with {SHARED}"),
         );
         line(
             "partners",
