@@ -142,7 +142,25 @@ async fn ready(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     (code, text)
 }
 
-async fn public_keys(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+async fn public_keys(
+    State(shared): State<Arc<Shared>>,
+) -> Result<
+    impl IntoResponse,
+    (
+        StatusCode,
+        [(header::HeaderName, &'static str); 1],
+        &'static str,
+    ),
+> {
+    let tokens = shared.shown.signer.tokens();
+    // Verifiers keep what they got: a short list for as long as it says, and longer.
+    if !shared.jwks_keys.is_empty() && tokens.iter().any(|token| token.known().is_err()) {
+        return Err((
+            StatusCode::SERVICE_UNAVAILABLE,
+            [(header::CACHE_CONTROL, "no-store")],
+            "a token was not available yet since the daemon started; its keys are not known\n",
+        ));
+    }
     let tables: Vec<_> = shared
         .shown
         .signer
@@ -166,5 +184,5 @@ async fn public_keys(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
         (header::CACHE_CONTROL, "public, max-age=300"),
     ];
     let is_published = |version: &KeyVersion| shared.shown.signer.is_published(version);
-    (headers, jwks(keys, is_published).to_string())
+    Ok((headers, jwks(keys, is_published).to_string()))
 }

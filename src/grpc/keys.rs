@@ -139,7 +139,7 @@ impl KeyService for Services {
                 )
             })?),
         };
-        let mut keys = self.signer.keys(&call);
+        let mut keys = self.signer.keys(&call)?;
         keys.retain(|key| after.as_ref().is_none_or(|after| key.name > *after));
         let more = keys.len() > size;
         keys.truncate(size);
@@ -191,7 +191,7 @@ impl KeyService for Services {
 
     async fn get_jwks(&self, request: Request<v1::GetJwksRequest>) -> Answer<v1::GetJwksResponse> {
         let call = self.call(&request, "KeyService.GetJwks")?;
-        let keys = self.signer.keys(&call);
+        let keys = self.signer.keys(&call)?;
         Ok(Response::new(v1::GetJwksResponse {
             jwks: crate::pkcs11::jwks(
                 keys.iter().filter_map(|view| view.key.as_deref()),

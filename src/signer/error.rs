@@ -86,7 +86,7 @@ pub enum Error {
     KeyHeld(KeyName),
     /// The policy asks for approval of it.
     #[error(
-        "{act} is under the approval {approval:?}: propose it with ApprovalService.CreateProposal, have {required} other(s) approve it, then execute it"
+        "{act} is under the approval {approval:?}: propose it (`--propose`, ApprovalService.CreateProposal), have {required} other(s) approve it, then execute it"
     )]
     ApprovalRequired {
         /// What was to be done.
@@ -231,7 +231,9 @@ pub enum Error {
     #[error("there is no partner named {0}")]
     NoSuchPartner(PartnerName),
     /// There is no such scheme.
-    #[error("there is no scheme named {0}; ListSchemes tells of all")]
+    #[error(
+        "there is no scheme named {0}; `chancery schemes list` (PartnerService.ListSchemes) tells of all"
+    )]
     NoSuchScheme(SchemeName),
     /// No scheme, or several, are what the caller means.
     #[error("{0}")]

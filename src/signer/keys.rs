@@ -235,7 +235,9 @@ impl Signer {
     }
 
     /// The keys that the caller may see, by name.
-    pub fn keys(&self, call: &Call) -> Vec<KeyView> {
+    pub fn keys(&self, call: &Call) -> Result<Vec<KeyView>, Error> {
+        // What is in a token that was never seen is missing, and a short list would look like all of it.
+        self.tokens.iter().try_for_each(|token| token.known())?;
         let (policy, now) = (self.policy.load(), self.clock.now());
         let mut keys: Vec<_> = self
             .tokens
@@ -251,7 +253,7 @@ impl Signer {
             .map(|pair| pair[0].name.clone())
             .collect();
         keys.retain(|key| !twins.contains(&key.name));
-        keys.into_iter().map(|key| self.view(key)).collect()
+        Ok(keys.into_iter().map(|key| self.view(key)).collect())
     }
 
     /// So many random bytes.

@@ -163,6 +163,26 @@ impl Signer {
             })
     }
 
+    /// The same, before the key is used. That its token is away for now is no fault of the partner's file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`], [`Error::Token`] and [`Error::Store`].
+    pub(super) fn ready(
+        &self,
+        partner: &Partner,
+        assignment: &Assignment,
+        role: &str,
+    ) -> Result<(), Error> {
+        let Err(not) = self.readiness(partner, assignment, role) else {
+            return Ok(());
+        };
+        match self.find(&not.key) {
+            Err(error @ (Error::Token(_) | Error::Store(_))) => Err(error),
+            _ => Err(Error::NotReady(not)),
+        }
+    }
+
     /// Every key of every partner that can't play its part.
     pub fn not_ready(&self) -> Vec<NotReady> {
         let mut not_ready = Vec::new();
@@ -190,6 +210,12 @@ impl Signer {
             Err(Error::NoSuchKey(_)) => {
                 let text = "no token has it; make it, or import the secret";
                 return Err((true, text.to_owned()));
+            }
+            // Why is for the operator: it names paths. That it is away is told of the token itself, too.
+            Err(Error::Token(_)) => {
+                let text =
+                    "its token is not available; the daemon's operator finds the cause in its log";
+                return Err((false, text.to_owned()));
             }
             Err(error) => return Err((false, error.to_string())),
         };

@@ -154,8 +154,7 @@ impl Signer {
         let Some(RoleKey::Token(key)) = admitted.assignment().key(role) else {
             return Err(PlatformError::NoTokenKey(role.to_owned()).into());
         };
-        self.readiness(&admitted.partner, admitted.assignment(), role)
-            .map_err(Error::NotReady)?;
+        self.ready(&admitted.partner, admitted.assignment(), role)?;
         let found = self.find(&key.name)?;
         found.allows(algorithm)?;
         Ok(found)

@@ -178,8 +178,7 @@ impl Signer {
     ) -> Result<Found, Error> {
         let partner = &admitted.partner;
         for (_, assignment) in partner.schemes() {
-            self.readiness(partner, assignment, ACCESS_TOKENS)
-                .map_err(Error::NotReady)?;
+            self.ready(partner, assignment, ACCESS_TOKENS)?;
         }
         self.find(&tokens.key)
     }

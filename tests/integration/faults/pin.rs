@@ -6,6 +6,8 @@ use std::{
     process::{Child, Command},
 };
 
+use chancery::proto::v1::ListKeysRequest;
+
 use super::*;
 use crate::{harness::children, softhsm::PIN};
 
@@ -18,6 +20,12 @@ async fn a_wrong_pin_is_tried_once_ever_and_the_right_one_heals() {
         let (code, text) = bench.daemon.admin_get("/readyz");
         assert_eq!(code, 503);
         assert!(text.contains("PIN") && !text.contains("1234"), "{text}");
+        let mut keys = bench.client.keys();
+        let listed = keys.list_keys(ListKeysRequest::default()).await;
+        let unknown = listed.expect_err("nobody knows which keys there are");
+        assert_eq!(reason(&unknown), "TOKEN_UNAVAILABLE", "{unknown:?}");
+        let (code, _) = bench.daemon.admin_get("/.well-known/jwks.json");
+        assert_eq!(code, 503);
         let status = bench.sign_anything().await;
         assert_eq!(reason(&status), "TOKEN_UNAVAILABLE", "{status:?}");
         assert!(passes(&status), "{status:?}");
