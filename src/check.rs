@@ -12,15 +12,17 @@ use crate::{
     policy::{KeyPattern, Policy},
     server::{open_tokens, stop_tokens, system_clock, wait_for_tokens},
     signer::{ReplayMemory, Signer},
-    tls::Endpoint,
+    tls::{Endpoint, Span},
 };
 
 mod audit;
 mod partners;
 mod screen;
+mod store;
 
 pub use audit::AuditReport;
 pub use partners::{PartnerKeyReport, PartnerReport};
+pub use store::StoreReport;
 
 /// What was found; prints for people, and serializes for programs.
 #[derive(Debug, Default, Serialize)]
@@ -35,6 +37,8 @@ pub struct Report {
     pub schemes_of_files: usize,
     /// The audit log; none if there is none yet.
     pub audit: Option<AuditReport>,
+    /// The store; none if it can't be opened.
+    pub store: Option<StoreReport>,
     /// What is wrong, and what may be.
     pub findings: Vec<Finding>,
 }
@@ -149,10 +153,12 @@ impl Report {
     /// Opens everything that the configuration names. `executable` is this program.
     pub async fn of(config: Config, executable: &Path) -> Self {
         let mut report = Self::default();
-        if let Err(error) = Endpoint::load(config.tls.clone()) {
-            report.error("tls", error.to_string());
+        match Endpoint::load(config.tls.clone()) {
+            Ok(endpoint) => report.look_at_certificate(&endpoint),
+            Err(error) => report.error("tls", error.to_string()),
         }
         report.look_at_audit(&config.audit);
+        report.look_at_store(&config.store).await;
         let tokens = open_tokens(&config, executable);
         let signer = Signer::new(
             tokens,
@@ -206,6 +212,19 @@ impl Report {
         self.findings
             .iter()
             .all(|finding| finding.level != Level::Error)
+    }
+
+    fn look_at_certificate(&mut self, endpoint: &Endpoint) {
+        if let Some(fault) = endpoint.certificate_fault() {
+            self.error("tls.certificate", fault.to_string());
+        } else if let Some(left) = endpoint.certificate_expires_in()
+            && left < RENEWAL
+        {
+            self.warning(
+                "tls.certificate",
+                format!("it expires in {}; put a new one in its place", Span(left)),
+            );
+        }
     }
 
     fn look_at_keys(&mut self, tokens: &[std::sync::Arc<Token>]) {
@@ -420,3 +439,5 @@ fn exact(pattern: &KeyPattern) -> Option<&crate::key::KeyName> {
 
 /// More than the start timeout of a token that is slow by default.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// With less time left than this, a certificate should have been renewed.
+const RENEWAL: Duration = Duration::from_secs(14 * 86_400);

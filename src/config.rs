@@ -298,9 +298,22 @@ impl File {
                     admin.address
                 ),
             )),
+            Some(admin) if clash(self.server.address, admin.address) => Err((
+                "admin.address".to_owned(),
+                format!(
+                    "it is {}, and server.address is {}; expected another port for each",
+                    admin.address, self.server.address
+                ),
+            )),
             _ => Ok(()),
         }
     }
+}
+
+/// Whether two can't listen there. Of port 0 each gets another.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_host = one.ip() == other.ip() || one.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && same_host
 }
 
 /// A name must mean one thing.

@@ -117,16 +117,47 @@ impl Identity {
     }
 }
 
+/// When a certificate is valid, and whether it is one for servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// From when on; times before 1970 count as 1970.
+    pub not_before: SystemTime,
+    /// Until when; times before 1970 count as 1970.
+    pub not_after: SystemTime,
+    /// Whether its extended key usage names serverAuth or anything, or it has none.
+    pub is_for_servers: bool,
+}
+
+impl CertificateFacts {
+    /// Reads a certificate, DER.
+    ///
+    /// # Errors
+    ///
+    /// [`IdentityError::Malformed`] and [`IdentityError::Extension`].
+    pub fn of(der: &[u8]) -> Result<Self, IdentityError> {
+        let (_, certificate) = X509Certificate::from_der(der)
+            .map_err(|error| IdentityError::Malformed(error.to_string()))?;
+        let usage = certificate
+            .extended_key_usage()
+            .map_err(|_| IdentityError::Extension("extended key usage"))?;
+        let since_1970 =
+            |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default());
+        let validity = certificate.validity();
+        Ok(Self {
+            not_before: since_1970(validity.not_before.timestamp()),
+            not_after: since_1970(validity.not_after.timestamp()),
+            is_for_servers: usage.is_none_or(|usage| usage.value.any || usage.value.server_auth),
+        })
+    }
+}
+
 /// Until when a certificate, DER, is valid.
 ///
 /// # Errors
 ///
-/// [`IdentityError::Malformed`].
+/// As [`CertificateFacts::of`].
 pub fn not_after(der: &[u8]) -> Result<SystemTime, IdentityError> {
-    let (_, certificate) = X509Certificate::from_der(der)
-        .map_err(|error| IdentityError::Malformed(error.to_string()))?;
-    let seconds = certificate.validity().not_after.timestamp();
-    Ok(UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or_default()))
+    Ok(CertificateFacts::of(der)?.not_after)
 }
 
 impl fmt::Display for Identity {

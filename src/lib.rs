@@ -45,7 +45,7 @@
 //! client     -> proto
 //! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin audit config grpc key pkcs11 policy proto scheme signer store telemetry tls
-//! check      -> algorithm audit config key partner pkcs11 policy scheme server signer tls
+//! check      -> algorithm audit config key partner pkcs11 policy scheme server signer store tls
 //! dev        -> algorithm audit client config identity key pkcs11 policy server signer telemetry tls
 //! chanceryd  -> check config dev pkcs11 server telemetry
 //! chancery   -> algorithm audit client identity key partner policy proto scheme wire

@@ -63,8 +63,10 @@ pub enum ServerError {
     #[error(transparent)]
     InputKey(#[from] InputKeyError),
     /// A port.
-    #[error("can't listen on {address}: {cause}")]
+    #[error("{key}: can't listen on {address}: {cause}")]
     Listen {
+        /// The key of the configuration.
+        key: &'static str,
         /// Where.
         address: std::net::SocketAddr,
         /// Why not.
@@ -130,6 +132,7 @@ impl Server {
     /// [`ServerError`].
     pub async fn bind(mut config: Config, executable: PathBuf) -> Result<Self, ServerError> {
         let endpoint = Endpoint::load(config.tls.clone())?;
+        reload::tell_fault(&endpoint);
         let policy = std::mem::replace(
             &mut config.policy,
             config::load_policy(&config.policy_file).map_err(std::io::Error::other)?,
@@ -148,10 +151,10 @@ impl Server {
         let (log, digest, file) = (config.audit.clone(), *policy.sha256(), config.digest);
         let roll = tokio::task::spawn_blocking(move || Roll::open(log, digest, file));
         let roll = roll.await.map_err(std::io::Error::other)??;
-        let listener = listen(config.server.address).await?;
+        let listener = listen("server.address", config.server.address).await?;
         let admin = match config.admin.take() {
             Some(admin) => {
-                let listener = listen(admin.address).await?;
+                let listener = listen("admin.address", admin.address).await?;
                 Some((admin, listener))
             }
             None => None,
@@ -304,7 +307,8 @@ impl Server {
             stop_tokens(signer.tokens()).await;
             return Err(error.into());
         }
-        tracing::info!(%address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
+        let ready = start::tell_tokens(signer.tokens(), &config.keys);
+        tracing::info!(tokens.ready = ready, tokens.configured = signer.tokens().len(), %address, admin = admin_address.map(tracing::field::display), policy = signer.policy().digest(), "ready");
         // Outside of systemd there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         let mut server = std::pin::pin!(server);
@@ -365,10 +369,17 @@ pub async fn wait_for_tokens(signer: &Signer, patience: Duration) -> bool {
     all_up
 }
 
-async fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
+async fn listen(
+    key: &'static str,
+    address: std::net::SocketAddr,
+) -> Result<TcpListener, ServerError> {
     TcpListener::bind(address)
         .await
-        .map_err(|cause| ServerError::Listen { address, cause })
+        .map_err(|cause| ServerError::Listen {
+            key,
+            address,
+            cause,
+        })
 }
 
 /// `grpc.health.v1`: the daemon as a whole and each service serve when every token does; each token is

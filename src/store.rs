@@ -17,6 +17,7 @@ pub use config::{
 };
 pub use error::{OpenError, Refusal, StoreError};
 pub use idempotency::{Answer, Begun, Claim, Idempotency, Request};
+pub use inspection::Inspection;
 pub use lifecycle::{Changes, KeyFacts, Lifecycle, Revision, Rotation, VersionFacts, VersionState};
 pub use policy::{Policies, PolicyInForce};
 pub use proposal::{Execution, NewProposal, Proposal, Proposals};
@@ -31,6 +32,7 @@ mod database;
 mod desk;
 mod error;
 mod idempotency;
+mod inspection;
 mod lifecycle;
 mod policy;
 mod proposal;
@@ -115,7 +117,7 @@ impl Store {
         };
         store.start(&config.location).await.map_err(|failure| {
             // It was opened a moment ago.
-            OpenError::Unreachable(failure.to_string())
+            OpenError::Unreachable(format!("{}: {failure}", config.location))
         })?;
         tokio::spawn(look(Arc::downgrade(&store.desks)));
         Ok(store)

@@ -14,7 +14,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use arc_swap::ArcSwap;
@@ -24,6 +24,7 @@ use tokio::sync::Semaphore;
 pub use accept::Incoming;
 pub use connection::{Connection, Peer};
 pub use material::LoadError;
+pub use validity::{CertificateFault, Span};
 
 use live::Live;
 use material::{Fingerprint, Material};
@@ -32,6 +33,7 @@ mod accept;
 mod connection;
 mod live;
 mod material;
+mod validity;
 mod verifier;
 
 /// The `[tls]` part of the configuration.
@@ -93,6 +95,8 @@ pub struct Endpoint {
     material: ArcSwap<Material>,
     /// What the files looked like when they were last read, well or badly.
     seen: Mutex<Fingerprint>,
+    /// When to read them again although nobody has changed them: when a certificate that came too early is valid.
+    again: Mutex<Option<SystemTime>>,
     /// One reload at a time: the last to finish would otherwise win, not the last to read.
     reloading: Mutex<()>,
     live: Arc<Live>,
@@ -123,6 +127,7 @@ impl Endpoint {
         Ok(Arc::new(Self {
             material: ArcSwap::from_pointee(material),
             seen: Mutex::new(seen),
+            again: Mutex::default(),
             reloading: Mutex::new(()),
             live: Arc::default(),
             slots: permits(config.max_connections),
@@ -134,8 +139,13 @@ impl Endpoint {
 
     /// Whether a file has changed since all were last read; blocks while it looks.
     ///
-    /// After a reload that failed this is false until somebody changes a file again.
+    /// After a reload that failed this is false until somebody changes a file again, or until a certificate is valid
+    /// that was not yet.
     pub fn changed(&self) -> bool {
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        if again.take_if(|at| *at <= SystemTime::now()).is_some() {
+            return true;
+        }
         let now = Fingerprint::of(&self.config);
         now != *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,7 +155,8 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// [`LoadError`] says which file, and why; then all stays as it was.
+    /// [`LoadError`] says which file, and why; then all stays as it was. So it does if clients would refuse the new
+    /// certificate and take the old one.
     pub fn reload(&self) -> Result<usize, LoadError> {
         let _alone = self
             .reloading
@@ -154,6 +165,17 @@ impl Endpoint {
         // Before reading: what changes meanwhile is read again the next time.
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Fingerprint::of(&self.config);
         let material = Material::load(&self.config)?;
+        let now = SystemTime::now();
+        let mut again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        *again = None;
+        if let (Some(fault), None) = (material.fault(now), self.certificate_fault()) {
+            if matches!(fault, CertificateFault::NotYetValid(_)) {
+                *again = material.certificate.map(|facts| facts.not_before);
+            }
+            let path = self.config.certificate.clone();
+            return Err(LoadError::Certificate { path, fault });
+        }
+        drop(again);
         self.material.store(Arc::new(material));
         Ok(self.recheck())
     }
@@ -172,7 +194,19 @@ impl Endpoint {
 
     /// When the server's certificate in force expires, in seconds since 1970, if that can be read.
     pub fn certificate_not_after(&self) -> Option<u64> {
-        self.material.load().not_after
+        let at = self.material.load().certificate?.not_after;
+        Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs())
+    }
+
+    /// Why clients refuse the server's certificate in force, if they do.
+    pub fn certificate_fault(&self) -> Option<CertificateFault> {
+        self.material.load().fault(SystemTime::now())
+    }
+
+    /// How long clients will go on taking it, if that can be read.
+    pub fn certificate_expires_in(&self) -> Option<Duration> {
+        let at = self.material.load().certificate?.not_after;
+        at.duration_since(SystemTime::now()).ok()
     }
 
     /// How often to ask [`Self::changed`].

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{
     AlgorithmReport, AuditReport, KeyReport, Level, PartnerKeyReport, PartnerReport, Report,
-    TokenReport, VersionReport,
+    StoreReport, TokenReport, VersionReport,
 };
 use crate::{key::Custody, pkcs11::Attributes};
 
@@ -24,6 +24,9 @@ impl fmt::Display for Report {
         )?;
         if let Some(log) = &self.audit {
             audit(log, formatter)?;
+        }
+        if let Some(found) = &self.store {
+            store(found, formatter)?;
         }
         for finding in &self.findings {
             writeln!(formatter, "{finding}")?;
@@ -128,6 +131,16 @@ fn audit(log: &AuditReport, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
     line("records", &format!("{}{removed}", log.records))?;
     line("checkpoint", &format!("covers the first {}", log.covered))?;
     writeln!(formatter)
+}
+
+fn store(store: &StoreReport, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (location, known) = (&store.location, store.known);
+    let state = match store.schema {
+        None => "not there yet; the daemon makes it".to_owned(),
+        Some(schema) if schema == known => format!("schema {schema}"),
+        Some(schema) => format!("schema {schema}; the daemon brings it to {known}"),
+    };
+    writeln!(formatter, "STORE {location}: {state}\n")
 }
 
 impl AlgorithmReport {

@@ -54,6 +54,7 @@ pub(super) async fn reload_on_change(
         match reloaded.await {
             Ok((Some(Ok(closed)), _)) => {
                 tracing::info!(closed, "certificates reloaded");
+                tell_fault(&endpoint);
                 record(&signer, Reloadable::Certificates, None, true).await;
             }
             Ok((Some(Err(error)), _)) => {
@@ -65,6 +66,13 @@ pub(super) async fn reload_on_change(
                 tracing::info!(closed, "connections closed whose certificates have expired")
             }
         }
+    }
+}
+
+/// The daemon works without a certificate that clients take; nobody else would say so here.
+pub(super) fn tell_fault(endpoint: &Endpoint) {
+    if let Some(fault) = endpoint.certificate_fault() {
+        tracing::error!(%fault, "no client will connect");
     }
 }
 

@@ -1,6 +1,10 @@
-//! The policy at the start: what is wider than the one that was in force last needs the same approval as at a reload.
+//! The start: a policy that is wider than the one that was in force last needs the same approval as at a reload, and
+//! what of the configuration does nothing yet is said.
+
+use std::sync::Arc;
 
 use crate::{
+    pkcs11::{Declaration, Health, Token},
     policy::Policy,
     signer::{self, Clock, PolicyLeave, PolicyRefused, Signer},
     store::{Store, Timestamp},
@@ -28,4 +32,31 @@ pub(super) async fn leave_for_policy(
 pub(super) async fn adopt_policy(signer: &Signer, leave: PolicyLeave) -> Result<(), PolicyRefused> {
     let adopted = signer.adopt_policy(&signer.policy(), leave).await;
     adopted.map_err(|error| PolicyRefused::Failed(Box::new(error)))
+}
+
+/// Says that tokens are not up, and which keys of the configuration are in none. How many tokens are up.
+pub(super) fn tell_tokens(tokens: &[Arc<Token>], declared: &[Declaration]) -> usize {
+    let is_up = |token: &&Arc<Token>| *token.health().borrow() == Health::Ready;
+    let ready = tokens.iter().filter(is_up).count();
+    if ready < tokens.len() {
+        tracing::warn!(
+            tokens.ready = ready,
+            tokens.configured = tokens.len(),
+            "not every token is ready; calls that need one are refused until it is"
+        );
+    }
+    // What is in a token that was never up is not known.
+    if tokens.iter().all(|token| token.known().is_ok()) {
+        let tables: Vec<_> = tokens.iter().map(|token| token.keys()).collect();
+        for declaration in declared {
+            let name = &declaration.name;
+            let unusable = tables.iter().find_map(|table| table.why_unusable(name));
+            if let Some(why) = unusable {
+                tracing::warn!(key = %name, why, "a key of [[keys]] can't be served");
+            } else if tables.iter().all(|table| table.get(name).is_none()) {
+                tracing::warn!(key = %name, "a key of [[keys]] is in no token: none has a private or secret key with this label");
+            }
+        }
+    }
+    ready
 }

@@ -1,7 +1,7 @@
 //! The `[store]` section of the configuration: one SQLite file, or a PostgreSQL that several daemons share.
 
 use std::{
-    fs, io,
+    fmt, fs, io,
     net::IpAddr,
     os::unix::fs::{MetadataExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -173,6 +173,26 @@ impl Config {
             }
         }
         self
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let postgres = match self {
+            Self::Sqlite(file) => return file.display().fmt(formatter),
+            Self::Postgres(postgres) => postgres,
+        };
+        let (database, port) = (&postgres.database, postgres.port);
+        match (&postgres.socket, &postgres.host) {
+            (Some(socket), _) => {
+                let socket = socket.join(format!(".s.PGSQL.{port}"));
+                write!(formatter, "PostgreSQL {database:?} at {}", socket.display())
+            }
+            (None, host) => {
+                let host = host.as_deref().unwrap_or("127.0.0.1");
+                write!(formatter, "PostgreSQL {database:?} at {host}, port {port}")
+            }
+        }
     }
 }
 

@@ -127,14 +127,9 @@ pub(super) async fn prepare(location: &Location, timeout: Duration) -> Result<()
         })?),
         Location::Postgres(_) => None,
     };
-    let opened = |error: ConnectError| match (error, location) {
-        (ConnectError::Password(error), _) => OpenError::Password(error),
-        (ConnectError::Database(error), Location::Sqlite(file)) => refused(file, &error),
-        (ConnectError::Database(error), Location::Postgres(_)) => {
-            OpenError::Unreachable(error.to_string())
-        }
-    };
-    let mut connection = Connection::open(location, timeout).await.map_err(opened)?;
+    let mut connection = Connection::open(location, timeout)
+        .await
+        .map_err(|error| not_opened(location, error))?;
     if let Location::Sqlite(file) = location {
         check(&mut connection, file).await?;
     }
@@ -152,6 +147,59 @@ pub(super) async fn prepare(location: &Location, timeout: Duration) -> Result<()
             (_, other) => other,
         }
     })
+}
+
+/// The last migration of a store that may not be there yet. Nothing is made or changed.
+pub(super) async fn schema(
+    location: &Location,
+    timeout: Duration,
+) -> Result<Option<i64>, OpenError> {
+    let failed = |error: sqlx::Error| not_opened(location, error.into());
+    let (mut connection, is_there) = match location {
+        Location::Sqlite(file) => {
+            match fs::metadata(file) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(failed(error.into())),
+                Ok(_) => {}
+            }
+            let options = SqliteConnectOptions::new()
+                .filename(file)
+                .read_only(true)
+                .busy_timeout(timeout)
+                .pragma("trusted_schema", "OFF")
+                .disable_statement_logging();
+            let connection = SqliteConnection::connect_with(&options).await;
+            let mut connection = Connection::Sqlite(connection.map_err(failed)?);
+            check(&mut connection, file).await?;
+            let sql = "SELECT COUNT(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+            (connection, sql)
+        }
+        Location::Postgres(_) => {
+            let connection = Connection::open(location, timeout).await;
+            let connection = connection.map_err(|error| not_opened(location, error))?;
+            let sql = "SELECT COUNT(*) FROM pg_class WHERE oid = to_regclass('_sqlx_migrations')";
+            (connection, sql)
+        }
+    };
+    let there = connection.query(is_there, &[]).await.map_err(failed)?;
+    let tables = there.first().map_or(Ok(0), |row| row.integer(0));
+    if tables.map_err(failed)? == 0 {
+        return Ok(None);
+    }
+    let sql = "SELECT MAX(version) FROM _sqlx_migrations";
+    let rows = connection.query(sql, &[]).await.map_err(failed)?;
+    let last = rows.first().map_or(Ok(None), |row| row.integer_if_any(0));
+    last.map_err(failed)
+}
+
+fn not_opened(location: &Location, error: ConnectError) -> OpenError {
+    match (error, location) {
+        (ConnectError::Password(error), _) => OpenError::Password(error),
+        (ConnectError::Database(error), Location::Sqlite(file)) => refused(file, &error),
+        (ConnectError::Database(error), Location::Postgres(_)) => {
+            OpenError::Unreachable(format!("{location}: {error}"))
+        }
+    }
 }
 
 /// Makes the file for our eyes only, and takes the lock beside it.
@@ -202,7 +250,7 @@ fn refused(file: &Path, error: &sqlx::Error) -> OpenError {
     }
 }
 
-fn last_migration(location: &Location) -> i64 {
+pub(super) fn last_migration(location: &Location) -> i64 {
     let migrator = match location {
         Location::Sqlite(_) => &SQLITE,
         Location::Postgres(_) => &POSTGRES,

@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::UNIX_EPOCH,
+    time::SystemTime,
 };
 
 use rustls::{
@@ -24,16 +24,16 @@ use rustls::{
 use zeroize::Zeroizing;
 
 use crate::{
-    identity,
-    tls::{Config, MinimumVersion, verifier::Verifier},
+    identity::CertificateFacts,
+    tls::{Config, MinimumVersion, validity::CertificateFault, verifier::Verifier},
 };
 
 /// What one reading of the files gave.
 #[derive(Debug)]
 pub(super) struct Material {
     pub(super) server: Arc<ServerConfig>,
-    /// When the server's certificate expires, in seconds since 1970.
-    pub(super) not_after: Option<u64>,
+    /// What the server's certificate says of itself, if it can be read.
+    pub(super) certificate: Option<CertificateFacts>,
     verifier: Arc<Verifier>,
 }
 
@@ -85,6 +85,14 @@ pub enum LoadError {
         /// Why.
         source: rustls::Error,
     },
+    /// The one in force will do, and this one will not.
+    #[error("{}: {fault}", path.display())]
+    Certificate {
+        /// The certificate's file.
+        path: PathBuf,
+        /// Why it will not do.
+        fault: CertificateFault,
+    },
 }
 
 /// What tells that a file has changed: for each its device, inode, length and time; `None` where
@@ -106,7 +114,9 @@ impl Material {
             source,
         };
         let chain = certificates(&config.certificate)?;
-        let not_after = chain.first().and_then(not_after);
+        let certificate = chain
+            .first()
+            .and_then(|leaf| CertificateFacts::of(leaf).ok());
         let mut server = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(pair_error)?
@@ -120,9 +130,14 @@ impl Material {
         server.max_early_data_size = 0;
         Ok(Self {
             server: Arc::new(server),
-            not_after,
+            certificate,
             verifier,
         })
+    }
+
+    /// Why clients would refuse the server's certificate.
+    pub(super) fn fault(&self, now: SystemTime) -> Option<CertificateFault> {
+        CertificateFault::of(self.certificate.as_ref()?, now)
     }
 
     /// Whether a client with this chain, leaf first, would be let in now.
@@ -152,11 +167,6 @@ impl Fingerprint {
         };
         Self(fixed.into_iter().chain(&config.crl).map(one).collect())
     }
-}
-
-fn not_after(certificate: &CertificateDer<'_>) -> Option<u64> {
-    let at = identity::not_after(certificate).ok()?;
-    Some(at.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 fn client_verifier(config: &Config, provider: &Arc<CryptoProvider>) -> Result<Verifier, LoadError> {

@@ -1,7 +1,11 @@
 //! `chanceryd check` over a real token: what is told, and with which exit code.
 
-use std::process::{Command, Output};
+use std::{
+    process::{Command, Output},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use rcgen::date_time_ymd;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,6 +33,7 @@ fn everything_that_is_there_is_told() {
         "  imported/1   ec-p256      sign  ES256       imported, not extractable now, sensitive now",
         "  callbacks/1  hmac-sha256  mac   HS256",
         "  bad name    \"bad name\" is not a key name",
+        "/state/chancery.db: not there yet; the daemon makes it\n",
         "\nall is well\n",
     ] {
         assert!(said.contains(expected), "{expected} is missing in\n{said}");
@@ -126,6 +131,51 @@ fn a_token_that_can_not_be_opened_is_an_error_with_its_reason() {
 }
 
 #[test]
+fn a_store_that_can_not_be_opened_is_an_error() {
+    let damaged = Checked::new(Setup::new(token()));
+    let file = damaged.file.with_file_name("state").join("chancery.db");
+    std::fs::write(
+        &file,
+        "no database, and longer than the head of one".repeat(9),
+    )
+    .unwrap();
+    let report = damaged.json();
+    assert_eq!(report["ok"], false);
+    let findings = told(&report);
+    let expected = format!("error store: the store {} is damaged", file.display());
+    assert!(findings[0].starts_with(&expected), "{findings:?}");
+
+    let away = Checked::new(Setup::new(token()).tables(
+        "[store.postgres]\nsocket = \"/nowhere\"\ndatabase = \"chancery\"\nuser = \"chancery\"",
+    ));
+    let findings = told(&away.json());
+    let expected = "error store: the store can't be reached: PostgreSQL \"chancery\" at /nowhere/.s.PGSQL.5432: ";
+    assert!(findings[0].starts_with(expected), "{findings:?}");
+}
+
+#[test]
+fn a_certificate_that_clients_refuse_is_an_error_and_one_that_soon_expires_a_warning() {
+    for (days, expected, ok) in [
+        (
+            0,
+            "error tls.certificate: the server's certificate expired ",
+            false,
+        ),
+        (7, "warning tls.certificate: it expires in 4 days; ", true),
+    ] {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let checked = Checked::new(Setup::new(token()));
+        checked.setup.pki.write_server(|params| {
+            params.not_after = date_time_ymd(1970, 1, 1) + now + days * DAY - 2 * DAY;
+        });
+        let report = checked.json();
+        assert_eq!(report["ok"], ok, "{report:#}");
+        let findings = told(&report);
+        assert!(findings[0].starts_with(expected), "{findings:?}");
+    }
+}
+
+#[test]
 fn a_file_with_a_fault_is_told_in_json_too() {
     let checked = Checked::new(Setup::new(token()).server("max_batch = 0"));
     let report = checked.json();
@@ -136,8 +186,10 @@ fn a_file_with_a_fault_is_told_in_json_too() {
     );
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
 struct Checked {
-    _setup: Setup,
+    setup: Setup,
     _directory: TempDir,
     file: std::path::PathBuf,
 }
@@ -147,7 +199,7 @@ impl Checked {
         let directory = tempfile::tempdir().unwrap();
         let file = setup.write(directory.path());
         Self {
-            _setup: setup,
+            setup,
             _directory: directory,
             file,
         }

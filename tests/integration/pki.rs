@@ -80,12 +80,7 @@ impl Pki {
         let (ca, ca_pem) = authority();
         fs::write(directory.path().join("ca.pem"), ca_pem).expect("ca.pem");
         let (stranger, _) = authority();
-        let mut params = leaf_params("server", ExtendedKeyUsagePurpose::ServerAuth);
-        params.subject_alt_names = vec![
-            SanType::DnsName("localhost".try_into().expect("an ASCII name")),
-            SanType::IpAddress([127, 0, 0, 1].into()),
-        ];
-        let server = issue(directory.path(), "server", 1, params, &ca);
+        let server = issue(directory.path(), "server", 1, server_params(), &ca);
         Self {
             directory,
             ca,
@@ -108,6 +103,16 @@ impl Pki {
     /// The server's certificate.
     pub fn server(&self) -> &Leaf {
         &self.server
+    }
+
+    /// Puts another server's certificate in its place, good but for what `edit` does to it.
+    pub fn write_server(&self, edit: impl FnOnce(&mut CertificateParams)) {
+        let mut params = server_params();
+        edit(&mut params);
+        for file in [&self.server.cert, &self.server.key] {
+            fs::remove_file(file).expect("the old one");
+        }
+        issue(self.directory(), "server", 1, params, &self.ca);
     }
 
     /// The SPIFFE ID of the client `name`.
@@ -208,6 +213,15 @@ fn authority() -> (Issuer<'static, KeyPair>, String) {
 fn client_params(name: &str) -> CertificateParams {
     let mut params = leaf_params(name, ExtendedKeyUsagePurpose::ClientAuth);
     params.subject_alt_names = vec![uri(name)];
+    params
+}
+
+fn server_params() -> CertificateParams {
+    let mut params = leaf_params("server", ExtendedKeyUsagePurpose::ServerAuth);
+    params.subject_alt_names = vec![
+        SanType::DnsName("localhost".try_into().expect("an ASCII name")),
+        SanType::IpAddress([127, 0, 0, 1].into()),
+    ];
     params
 }
 

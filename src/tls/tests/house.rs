@@ -107,8 +107,13 @@ impl House {
     }
 
     pub(super) fn write_server(&self) {
+        self.write_server_with(|_| {});
+    }
+
+    pub(super) fn write_server_with(&self, change: impl FnOnce(&mut CertificateParams)) {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
         params.extended_key_usages = vec![Extended::ServerAuth];
+        change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.authority.issuer).unwrap();
         self.write("server.pem", certificate.pem());

@@ -2,7 +2,9 @@
 
 use std::{fs, io::ErrorKind};
 
-use rcgen::{CertificateParams, ExtendedKeyUsagePurpose as Extended, KeyPair, SerialNumber};
+use rcgen::{
+    CertificateParams, ExtendedKeyUsagePurpose as Extended, KeyPair, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,6 +37,70 @@ async fn a_broken_file_changes_nothing() {
     assert!(endpoint.changed());
     assert_eq!(endpoint.reload().unwrap(), 0);
     assert_eq!(meet(&endpoint, house.good_client()).await.0.unwrap(), GOOD);
+}
+
+#[test]
+fn a_certificate_that_clients_would_refuse_takes_no_good_ones_place() {
+    let house = House::new();
+    let endpoint = house.endpoint();
+    assert_eq!(endpoint.certificate_fault(), None);
+    type Change = fn(&mut CertificateParams);
+    let bad: [(Change, &str); 3] = [
+        (
+            |params| params.not_after = date_time_ymd(2001, 1, 1),
+            "expired",
+        ),
+        (
+            |params| params.not_before = date_time_ymd(4000, 1, 1),
+            "is not valid before",
+        ),
+        (
+            |params| params.extended_key_usages = vec![Extended::ClientAuth],
+            "lacks serverAuth",
+        ),
+    ];
+    for (change, why) in bad {
+        house.write_server_with(change);
+        // At the start there is no other.
+        let begun = house.endpoint().certificate_fault().unwrap().to_string();
+        assert!(begun.contains(why), "{begun}");
+        let error = endpoint.reload().unwrap_err().to_string();
+        assert!(
+            error.contains("server.pem") && error.contains(why),
+            "{error}"
+        );
+        assert_eq!(
+            endpoint.certificate_fault(),
+            None,
+            "the old one is in force"
+        );
+        assert!(!endpoint.changed(), "it is complained of once");
+    }
+    // Of two that are no good, the one that the administrator has put there.
+    house.write_server_with(bad[0].0);
+    let endpoint = house.endpoint();
+    house.write_server_with(bad[2].0);
+    endpoint.reload().unwrap();
+    assert_eq!(
+        endpoint.certificate_fault(),
+        Some(CertificateFault::NotForServers)
+    );
+}
+
+#[test]
+fn a_certificate_that_came_too_early_is_taken_when_its_time_has_come() {
+    let house = House::new();
+    let endpoint = house.endpoint();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let soon = date_time_ymd(1970, 1, 1) + now + Duration::from_secs(3);
+    house.write_server_with(|params| params.not_before = soon);
+    endpoint.reload().unwrap_err();
+    let patience = SystemTime::now() + Duration::from_secs(60);
+    while !endpoint.changed() {
+        assert!(SystemTime::now() < patience);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    endpoint.reload().unwrap();
 }
 
 #[tokio::test]
