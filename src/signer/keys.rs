@@ -167,6 +167,7 @@ impl Signer {
                         };
                         self.change(name, None, limit).await?;
                     }
+                    self.recorded().await?;
                     make.await?
                 }
                 Ok(found) => {

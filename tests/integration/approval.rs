@@ -24,6 +24,7 @@ use crate::{
 mod command;
 mod once;
 mod proposal;
+mod recorded;
 mod wider_policy;
 
 /// `author` may do it, and is an approver too; `one`, `two` and `three` approve.
