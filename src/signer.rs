@@ -5,10 +5,7 @@
 //! token is asked. What is allowed is recorded before it begins, which is the only way to a permit that can be
 //! moved into the token's call; and what came of it before it is answered.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::time::Instant;
@@ -84,8 +81,7 @@ pub struct Signer {
     roll: Arc<Roll>,
     checkpoints: Arc<Checkpoints>,
     lives: Arc<lifecycle::Lives>,
-    /// The names of keys that are being made.
-    creating: Mutex<BTreeSet<KeyName>>,
+    waiting: lifecycle::Waiting,
     readers: reading::Readers,
 }
 
@@ -146,7 +142,7 @@ impl Signer {
             replay,
             roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
-            creating: Mutex::default(),
+            waiting: lifecycle::Waiting::default(),
             readers: reading::Readers::default(),
         }
     }

@@ -7,6 +7,7 @@ mod approvals;
 mod conditions;
 mod faults;
 mod model;
+mod partner_limits;
 mod partners;
 mod questions;
 mod quotas;

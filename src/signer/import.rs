@@ -10,7 +10,7 @@ use crate::{
     algorithm::Algorithm,
     audit::{InputDigest, KeyAct},
     key::{Custody, InvalidUsage, KeyName, Usage},
-    pkcs11::{Token, TokenError, Wrapped, WrappingKey},
+    pkcs11::{Token, Wrapped, WrappingKey},
     policy::{Creation, DangerousAct, Permit},
     store::{Claim, VersionFacts},
 };
@@ -100,9 +100,6 @@ impl Signer {
             key.compression_allowed,
         )?;
         let token = self.token(key.token.as_ref())?;
-        let _reserved = self
-            .reserve(&name)
-            .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -166,9 +163,6 @@ impl Signer {
         let verdict = policy.authorize_import(&call.identity, name, algorithms, now);
         let granted = account.authorized(verdict)?;
         self.cleared(DangerousAct::ImportKey, name, approved)?;
-        let _reserved = self
-            .reserve(name)
-            .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         let input = InputDigest::of(&wrapped.bytes);
         let permit = account
             .intend(granted, Some(input), wrapped.public.as_ref())

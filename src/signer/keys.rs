@@ -101,10 +101,6 @@ impl Signer {
             compression_allowed,
         )?;
         let token = self.token(token.as_ref())?;
-        // A name must mean one key, whichever token holds it, also of two who ask at once.
-        let _reserved = self
-            .reserve(&name)
-            .ok_or_else(|| Error::Token(TokenError::Exists(name.clone())))?;
         token.known()?;
         let capabilities = token.capabilities();
         for algorithm in usage.algorithms() {
@@ -132,7 +128,8 @@ impl Signer {
         Ok(made)
     }
 
-    /// Has version 1 of a key made while nobody else makes or destroys anything of that name, and says so in the store.
+    /// Has version 1 of a key made while nobody else makes or destroys anything of that name, in whichever token, and says
+    /// so in the store.
     pub(super) async fn made_once(
         &self,
         call: &Call,
@@ -333,18 +330,6 @@ impl Signer {
         Ok((der, signature.version))
     }
 
-    /// Keeps a name for the one who is about to make a key of it; none if somebody else is.
-    pub(super) fn reserve(&self, name: &KeyName) -> Option<Reserved<'_>> {
-        let mut names = self
-            .creating
-            .lock()
-            .expect("nothing panics while holding it");
-        names.insert(name.clone()).then(|| Reserved {
-            signer: self,
-            name: name.clone(),
-        })
-    }
-
     /// The token that is named, or the only one.
     pub(super) fn token(&self, name: Option<&KeyName>) -> Result<&Arc<Token>, Error> {
         let names = || {
@@ -372,20 +357,5 @@ impl Signer {
                 names()
             ))),
         }
-    }
-}
-
-/// A name of which a key is being made.
-pub(super) struct Reserved<'a> {
-    signer: &'a Signer,
-    name: KeyName,
-}
-
-impl Drop for Reserved<'_> {
-    fn drop(&mut self) {
-        let names = self.signer.creating.lock();
-        names
-            .expect("nothing panics while holding it")
-            .remove(&self.name);
     }
 }

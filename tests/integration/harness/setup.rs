@@ -95,6 +95,13 @@ impl Setup {
         self
     }
 
+    /// With no checkpoint of the audit log while a test lasts: its signature would meet the faults that are ordered for
+    /// those of callers, and be counted with them.
+    #[must_use]
+    pub fn rare_checkpoints(self) -> Self {
+        self.tables("[audit]\ncheckpoint_seconds = 3600")
+    }
+
     /// With more tables at the end.
     #[must_use]
     pub fn tables(mut self, text: &str) -> Self {
