@@ -66,6 +66,7 @@ mod pool;
 mod protocol;
 mod record;
 mod sign;
+mod state_file;
 mod worker;
 
 /// A token that is being served.

@@ -12,6 +12,7 @@ mod audit;
 mod audit_settings;
 mod audited;
 mod auditor;
+mod begun;
 mod calls;
 mod check;
 mod cli;
