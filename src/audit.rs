@@ -137,8 +137,8 @@ impl Audit {
         opening::open(opening)
     }
 
-    /// Records that something is about to be done. Does not wait; the record is in the kernel's hands shortly
-    /// after, and on the disk before any later outcome is.
+    /// Records that something is about to be done. Does not wait; the record is in the kernel's hands within some
+    /// milliseconds, and on the disk before any later outcome is.
     ///
     /// # Errors
     ///
@@ -240,6 +240,12 @@ impl Audit {
         let last = self.queue.push(&Event::Stopped(Stopped { reason }));
         self.queue.close();
         last
+    }
+
+    /// Tells those who wait, from the runtime where it is spawned: otherwise the thread that writes does, which takes a
+    /// call to the system for each of them. Ends with the log.
+    pub fn teller(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.queue.teller()
     }
 
     /// How the log is, for readiness and metrics.

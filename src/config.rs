@@ -64,6 +64,8 @@ pub struct Config {
     pub idempotency: store::IdempotencyConfig,
     /// How long versions that are to be destroyed can be restored.
     pub lifecycle: store::LifecycleConfig,
+    /// `[proposals]`.
+    pub proposals: store::ProposalConfig,
 }
 
 /// `[server]`.
@@ -148,6 +150,8 @@ struct File {
     idempotency: store::IdempotencyConfig,
     #[serde(default)]
     lifecycle: store::LifecycleConfig,
+    #[serde(default)]
+    proposals: store::ProposalConfig,
 }
 
 impl Config {
@@ -228,6 +232,7 @@ impl Config {
             replay: file.replay,
             idempotency: file.idempotency,
             lifecycle: file.lifecycle,
+            proposals: file.proposals,
             state_directory,
             policy_file,
             policy,

@@ -23,7 +23,7 @@ pub use file::PolicyError;
 pub use findings::{Finding, FindingKind, Surroundings};
 pub use limits::LimitExceeded;
 pub use operation::{Need, Needs, Operation};
-pub use partnership::{InvalidPartnerPattern, PartnerPattern, Partnership, Sight};
+pub use partnership::{InvalidPartnerPattern, KeyUse, PartnerPattern, Partnership, Sight};
 pub use pattern::{IdentityPattern, InvalidPattern, KeyPattern};
 pub use permit::{Asked, Creation, Keyless, Lookup, Permit, Subject, Use};
 pub use quota::{Quota, QuotaExceeded, QuotaKind, Rate};

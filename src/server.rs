@@ -138,6 +138,7 @@ impl Server {
             replay: config.replay,
             idempotency: config.idempotency,
             lifecycle: config.lifecycle,
+            proposals: config.proposals,
         };
         let store = Store::open(&config.store, settings).await?;
         // A start is no way around what a reload would refuse.

@@ -79,6 +79,7 @@ pub struct Signer {
     roll: Arc<Roll>,
     checkpoints: Arc<Checkpoints>,
     lives: Arc<lifecycle::Lives>,
+    waiting: lifecycle::Waiting,
     readers: reading::Readers,
 }
 
@@ -181,6 +182,7 @@ impl Signer {
             replay,
             roll: Roll::new(audit, admission),
             checkpoints: Arc::default(),
+            waiting: lifecycle::Waiting::default(),
             readers: reading::Readers::default(),
         }
     }

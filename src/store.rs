@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 pub use config::{
     Config, IdempotencyConfig, LifecycleConfig, Location, PasswordError, PasswordFile, Postgres,
-    PostgresTls, ReplayConfig,
+    PostgresTls, ProposalConfig, ReplayConfig,
 };
 pub use error::{OpenError, Refusal, StoreError};
 pub use idempotency::{Answer, Begun, Claim, Idempotency, Request};
@@ -47,6 +47,7 @@ pub struct Store {
     timeout: Duration,
     retention: Duration,
     lifecycle: LifecycleConfig,
+    most_proposals: u64,
     instance: Arc<str>,
 }
 
@@ -66,6 +67,8 @@ pub struct Settings {
     pub idempotency: IdempotencyConfig,
     /// `[lifecycle]`.
     pub lifecycle: LifecycleConfig,
+    /// `[proposals]`.
+    pub proposals: ProposalConfig,
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z, leap seconds not counted.
@@ -107,6 +110,7 @@ impl Store {
             timeout,
             retention: Duration::from_secs(settings.idempotency.retention_seconds),
             lifecycle: settings.lifecycle,
+            most_proposals: settings.proposals.max_open_per_author,
             instance: instance().into(),
         };
         store.start(&config.location).await.map_err(|failure| {

@@ -81,7 +81,10 @@ impl ApprovalService for Services {
         let v1::ListProposalsRequest {
             page_size,
             page_token,
+            states,
         } = request.into_inner();
+        let states = states.into_iter().map(wanted);
+        let states = states.collect::<Result<Vec<_>, _>>()?;
         let size = match page_size {
             0 => 100,
             1.. => page_size.min(1000) as usize,
@@ -103,7 +106,7 @@ impl ApprovalService for Services {
         };
         let signer = Arc::clone(&self.signer);
         self.run(call.deadline, async move {
-            let (page, more) = signer.proposals(&call, before, size).await?;
+            let (page, more) = signer.proposals(&call, &states, before, size).await?;
             let last = page.last().filter(|_| more);
             Ok(v1::ListProposalsResponse {
                 next_page_token: last
@@ -307,6 +310,25 @@ fn tell(standing: Standing) -> v1::Proposal {
         outcome: execution
             .and_then(|execution| execution.outcome.clone())
             .unwrap_or_default(),
+    }
+}
+
+/// A state that proposals are listed in.
+fn wanted(number: i32) -> Result<ProposalState, Status> {
+    match v1::ProposalState::try_from(number) {
+        Ok(v1::ProposalState::Pending) => Ok(ProposalState::Pending),
+        Ok(v1::ProposalState::Approved) => Ok(ProposalState::Approved),
+        Ok(v1::ProposalState::Executing) => Ok(ProposalState::Executing),
+        Ok(v1::ProposalState::Succeeded) => Ok(ProposalState::Succeeded),
+        Ok(v1::ProposalState::Failed) => Ok(ProposalState::Failed),
+        Ok(v1::ProposalState::Withdrawn) => Ok(ProposalState::Withdrawn),
+        Ok(v1::ProposalState::Expired) => Ok(ProposalState::Expired),
+        Ok(v1::ProposalState::Unspecified) | Err(_) => Err(invalid(
+            "PROPOSAL_STATE_INVALID",
+            format!(
+                "`states` has {number}, which is no state of a proposal; leave it empty for all"
+            ),
+        )),
     }
 }
 

@@ -53,7 +53,7 @@ impl Services {
         let deadline = call.deadline;
         self.run(deadline, async move {
             let Some(request) = request else {
-                return Ok(work(signer, call).await?);
+                return Ok(Box::pin(work(signer, call)).await?);
             };
             let answer = signer.once(&call, &request, |call| {
                 let work = work(Arc::clone(&signer), call);

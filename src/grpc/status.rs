@@ -352,6 +352,12 @@ impl From<StoreError> for Status {
             StoreError::RevisionConflict { key, .. } => {
                 status(Code::Aborted, reason, text, [("key", key.to_string())])
             }
+            StoreError::TooManyProposals { limit } => status(
+                Code::ResourceExhausted,
+                reason,
+                text,
+                [("limit", limit.to_string())],
+            ),
             StoreError::NoSuchProposal(_) => status(Code::NotFound, reason, text, []),
             StoreError::Proposal { refusal, .. } => {
                 let code = match refusal {

@@ -7,7 +7,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use cryptoki::{
@@ -72,22 +72,28 @@ impl Listing {
     }
 }
 
-/// Lists the token: again, a few times, if it lacks something of what is known, or shows something by halves.
+/// Lists the token: again, for a while, if it lacks something of what is known, or shows something by halves.
 ///
 /// # Errors
 ///
 /// Only if the token itself fails; an object that can't be served becomes a [`Problem`].
 pub(super) fn list(session: &Session, known: &Known) -> Result<Listing, Error> {
     // Another process may be making or removing a key: SoftHSM shows its objects half-written, or not at all.
-    for pause in PAUSES {
-        match list_once(session) {
-            Ok(listing) if listing.is_whole && known.is_borne_out_by(&listing.known()) => {
-                return Ok(listing);
-            }
-            _ => thread::sleep(pause),
+    let mut listed = list_once(session);
+    let first = Instant::now();
+    let mut pause = PAUSE;
+    while first.elapsed() < PATIENCE {
+        if let Ok(listing) = &listed
+            && listing.is_whole
+            && known.is_borne_out_by(&listing.known())
+        {
+            break;
         }
+        thread::sleep(pause);
+        pause *= 2;
+        listed = list_once(session);
     }
-    list_once(session)
+    listed
 }
 
 fn list_once(session: &Session) -> Result<Listing, Error> {
@@ -480,13 +486,10 @@ fn secret_binding(object: &Object) -> Binding {
     Binding(hash.finalize().into())
 }
 
-/// Before each of the tries after the first.
-const PAUSES: [Duration; 4] = [
-    Duration::from_millis(10),
-    Duration::from_millis(20),
-    Duration::from_millis(40),
-    Duration::from_millis(80),
-];
+/// How long after its first look a listing believes what it finds; in a token that takes longer to list, after the second.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// Before the second look; doubled for each that follows.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Key types of PKCS#11 section A (pkcs11t.h).
 const CKK_GENERIC_SECRET: u64 = 0x10;

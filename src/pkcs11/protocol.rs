@@ -4,141 +4,23 @@
 //! daemon says [`Setup`] once and the worker answers [`Started`]; on a lane each [`Request`] has one
 //! [`Reply`], in order, one at a time.
 
-use std::{collections::BTreeMap, fmt, io, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{
-    errors::{Fault, Treatment},
-    known::Known,
-    pin::PinSource,
-};
+use super::{errors::Fault, known::Known};
 use crate::{
     algorithm::{Algorithm, Curve, Hash, KeyType},
     key::{Custody, ImportMethod, KeyVersion},
 };
 
-/// What a worker needs to know to start. It holds no secret: the worker reads the PIN itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Setup {
-    pub(super) module: PathBuf,
-    pub(super) token: Selector,
-    pub(super) pin: PinSource,
-    /// Where the start lock and the marks of refused PINs are.
-    pub(super) state_directory: PathBuf,
-    /// How many lanes came with this message.
-    pub(super) lanes: usize,
-    pub(super) known: Known,
-    /// How often a start that met another process's log-in is tried again.
-    pub(super) start_attempts: u32,
-    pub(super) start_pause: Duration,
-}
+pub(super) use frame::{PREFIX, body_length, decode, encode, receive, send};
+pub use start::StartError;
+pub(super) use start::{Selector, Setup, Started};
 
-/// Which token: by label, by serial number, or both. Never by slot, which tokens renumber.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Selector {
-    /// `CKA_LABEL` of the token, without trailing blanks.
-    pub label: Option<String>,
-    /// Its serial number, without trailing blanks.
-    pub serial: Option<String>,
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.label, &self.serial) {
-            (Some(label), Some(serial)) => {
-                write!(formatter, "label {label:?} and serial {serial:?}")
-            }
-            (Some(label), None) => write!(formatter, "label {label:?}"),
-            (None, Some(serial)) => write!(formatter, "serial {serial:?}"),
-            (None, None) => formatter.write_str("neither label nor serial"),
-        }
-    }
-}
-
-/// How a start went.
-pub(super) type Started = Result<Inventory, StartError>;
-
-/// Why a worker did not start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-pub enum StartError {
-    /// The module can't be loaded.
-    #[error("the PKCS#11 module {module} can't be loaded: {cause}; check `module` of the token")]
-    Module {
-        /// Its path.
-        module: String,
-        /// What the loader said.
-        cause: String,
-    },
-    /// No token fits.
-    #[error("no token with {wanted} is present; the module shows {present}")]
-    Absent {
-        /// What was looked for.
-        wanted: String,
-        /// What is there.
-        present: String,
-    },
-    /// More than one token fits.
-    #[error("{count} tokens fit {wanted}; name one by its serial number: {present}")]
-    Ambiguous {
-        /// What was looked for.
-        wanted: String,
-        /// How many fit.
-        count: usize,
-        /// What is there.
-        present: String,
-    },
-    /// The PIN can't be read.
-    #[error("the PIN can't be read: {0}")]
-    PinSource(String),
-    /// The token refused the PIN.
-    #[error(
-        "the token refused the PIN; it is not tried again until the PIN or the token changes, so that the token is not locked"
-    )]
-    PinRefused,
-    /// The PIN was refused before, and nothing has changed.
-    #[error(
-        "this PIN was refused before and is not tried again; correct it, or delete {mark} if the token's PIN was set to it since"
-    )]
-    PinRefusedBefore {
-        /// The file that remembers it.
-        mark: String,
-    },
-    /// The PIN was not tried, since it could not be remembered if it were refused.
-    #[error(
-        "the PIN is not tried, since that it was refused could not be remembered: {mark}: {cause}; check `state_directory`"
-    )]
-    NoMark {
-        /// The file that would remember it.
-        mark: String,
-        /// Why it can't be written.
-        cause: String,
-    },
-    /// The token says that its user PIN is locked, or has one try left.
-    #[error(
-        "the token says that its user PIN {0}; log in once with the token's own tool, then start again"
-    )]
-    PinAtRisk(String),
-    /// Anything else that the token said.
-    #[error("the token can't be used: {0}")]
-    Token(Fault),
-}
-
-impl StartError {
-    /// Whether trying again soon can do no good, and may do harm.
-    pub(super) fn is_about_the_pin(&self) -> bool {
-        match self {
-            Self::PinSource(_)
-            | Self::PinRefused
-            | Self::PinRefusedBefore { .. }
-            | Self::NoMark { .. }
-            | Self::PinAtRisk(_) => true,
-            Self::Token(fault) => fault.treatment == Treatment::Pin && fault.function == "C_Login",
-            Self::Module { .. } | Self::Absent { .. } | Self::Ambiguous { .. } => false,
-        }
-    }
-}
+mod frame;
+mod start;
 
 /// What is in the token, as one worker found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -479,51 +361,6 @@ pub(super) enum Reply {
     Failed(Fault),
 }
 
-/// How many bytes say how long the body is.
-pub(super) const PREFIX: usize = 4;
-
-/// Puts a length before the body.
-pub(super) fn encode<T: Serialize>(value: &T) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Made large enough at once: a vector that grows leaves copies of what it held behind.
-    let size = postcard::experimental::serialized_size(value).map_err(io::Error::other)?;
-    let mut frame = Vec::with_capacity(PREFIX + size);
-    frame.resize(PREFIX, 0);
-    let mut frame = Zeroizing::new(postcard::to_extend(value, frame).map_err(io::Error::other)?);
-    let length = u32::try_from(frame.len() - PREFIX)
-        .ok()
-        .filter(|length| *length <= MAX_FRAME)
-        .ok_or_else(|| io::Error::other("a frame over the limit"))?;
-    frame[..PREFIX].copy_from_slice(&length.to_le_bytes());
-    Ok(frame)
-}
-
-/// The length that four bytes say, if it is within the limit.
-pub(super) fn body_length(prefix: [u8; PREFIX]) -> io::Result<usize> {
-    match u32::from_le_bytes(prefix) {
-        length if length <= MAX_FRAME => Ok(length as usize),
-        _ => Err(io::Error::other("a frame over the limit")),
-    }
-}
-
-/// Reads a body.
-pub(super) fn decode<T: DeserializeOwned>(body: &[u8]) -> io::Result<T> {
-    postcard::from_bytes(body).map_err(io::Error::other)
-}
-
-/// Writes one frame to a blocking stream.
-pub(super) fn send<T: Serialize>(stream: &mut impl io::Write, value: &T) -> io::Result<()> {
-    stream.write_all(&encode(value)?)
-}
-
-/// Reads one frame from a blocking stream.
-pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl io::Read) -> io::Result<T> {
-    let mut prefix = [0; PREFIX];
-    stream.read_exact(&mut prefix)?;
-    let mut body = Zeroizing::new(vec![0; body_length(prefix)?]);
-    stream.read_exact(&mut body)?;
-    decode(&body)
-}
-
 /// Bytes that are wiped when they are done with, as `serde_bytes` writes bytes.
 mod wiped {
     use serde::{Deserializer, Serializer};
@@ -540,39 +377,5 @@ mod wiped {
         deserializer: D,
     ) -> Result<Zeroizing<Vec<u8>>, D::Error> {
         serde_bytes::deserialize(deserializer).map(Zeroizing::new)
-    }
-}
-
-/// Requests are bounded by the gRPC limit, listings by the number of keys (about 600 bytes each).
-const MAX_FRAME: u32 = 64 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_comes_back_and_a_huge_length_is_refused() {
-        let mut wire = Vec::new();
-        send(
-            &mut wire,
-            &Request::MacUpdate {
-                stream: 7,
-                chunk: vec![1, 2, 3],
-            },
-        )
-        .unwrap();
-        let back: Request = receive(&mut wire.as_slice()).unwrap();
-        assert!(matches!(back, Request::MacUpdate { stream: 7, chunk } if chunk == [1, 2, 3]));
-        assert!(body_length([0xff; 4]).is_err());
-        assert!(receive::<Request>(&mut [5, 0, 0, 0, 1].as_slice()).is_err());
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn hostile_bodies_do_not_panic(body: Vec<u8>) {
-            let _ = decode::<Request>(&body);
-            let _ = decode::<Reply>(&body);
-            let _ = decode::<Started>(&body);
-        }
     }
 }

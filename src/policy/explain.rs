@@ -85,6 +85,9 @@ pub struct RuleMatch {
     /// What it lets be signed, if not everything.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<String>,
+    /// Whether its limits can be held against what the operation signs; a rule whose limits can't does not allow it.
+    /// `not_asked` if it has none.
+    pub limits_suit: Match,
     /// Whether it allows the request.
     pub allows: bool,
 }
@@ -108,9 +111,9 @@ impl Explanation {
         algorithm: Option<Algorithm>,
     ) -> Self {
         let rules = &policy.rules;
-        let limits = |rule: &Rule| match question.operation {
-            Operation::Sign => rule.limits.as_ref().map(ToString::to_string),
-            _ => None,
+        let limits = |rule: &Rule| {
+            let limits = rule.limits_on(question.operation);
+            limits.map(ToString::to_string)
         };
         let roles = policy
             .roles
@@ -128,6 +131,7 @@ impl Explanation {
             time: rule.holds_at(question),
             window: rule.window.as_ref().map(ToString::to_string),
             limits: limits(rule),
+            limits_suit: rule.limits_suit(question.operation),
             allows: rule.allows(question),
         };
         Self {
@@ -175,6 +179,9 @@ impl Explanation {
         }
         if self.rules.iter().any(|rule| rule.window.is_some()) {
             columns.push(("TIME", |rule| rule.time));
+        }
+        if self.rules.iter().any(|rule| rule.limits_suit == Match::No) {
+            columns.push(("LIMITS", |rule| rule.limits_suit));
         }
         columns
     }
@@ -240,6 +247,13 @@ impl fmt::Display for Explanation {
         for rule in &self.rules {
             if let Some(window) = &rule.window {
                 writeln!(formatter, "  {} holds {window}", rule.name)?;
+            }
+            if let (Match::No, Some(limits)) = (rule.limits_suit, &rule.limits) {
+                writeln!(
+                    formatter,
+                    "  {} lets {limits} be signed, and never allows {}: what that signs a scheme makes",
+                    rule.name, self.operation
+                )?;
             }
         }
         Ok(())

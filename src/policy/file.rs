@@ -243,6 +243,10 @@ pub(super) enum Fault {
     Approves(Operation),
     #[error("it is for the operation sign, and the rule has not got that; leave it out")]
     IdleLimits(&'static str),
+    #[error(
+        "it is for the operation sign and those that sign for a partner, and the rule has none of them; leave it out"
+    )]
+    IdleSize,
     #[error("{0}")]
     Quota(#[from] InvalidQuota),
 }
@@ -311,12 +315,15 @@ impl RawRule {
     fn limits(&self) -> Result<Option<Arc<Limits>>, Fault> {
         if !self.operations.contains(&Operation::Sign) {
             let idle = [
-                ("max_bytes", self.max_bytes.is_some()),
                 ("digest_only", self.digest_only),
                 ("jwt", self.jwt.is_some()),
             ];
             if let Some((entry, _)) = idle.into_iter().find(|(_, there)| *there) {
                 return Err(Fault::IdleLimits(entry));
+            }
+            let signs = |one: &Operation| one.signs_for_partner();
+            if self.max_bytes.is_some() && !self.operations.iter().any(signs) {
+                return Err(Fault::IdleSize);
             }
         }
         let limits = Limits::new(self.max_bytes, self.digest_only, self.jwt.clone())?;
@@ -406,6 +413,7 @@ impl Fault {
             Self::Window(InvalidWindow::IdleZone) => "time_zone",
             Self::Limits(fault) => fault.key(),
             Self::IdleLimits(entry) => entry,
+            Self::IdleSize => "max_bytes",
             Self::Quota(fault) => fault.key(),
         }
     }

@@ -50,6 +50,8 @@ pub enum FindingKind {
     Shadowed,
     /// An operation of a rule can't be done with any of its algorithms.
     NoAlgorithm,
+    /// A rule's limits can't be held against what one of its operations signs, so that it never allows that.
+    LimitsDoNotSuit,
     /// The time of a rule is over.
     Over,
     /// No rule names a role.
@@ -125,6 +127,12 @@ impl Policy {
                 let message = format!("none of its algorithms is one to {operation} with");
                 find(FindingKind::NoAlgorithm, message);
             }
+            for operation in rule.never_within_limits() {
+                let message = format!(
+                    "it never allows {operation}: that signs what a scheme makes, of which its limits can't tell"
+                );
+                find(FindingKind::LimitsDoNotSuit, message);
+            }
             if let Some(window) = &rule.window
                 && window.is_over(surroundings.now)
             {
@@ -182,6 +190,12 @@ impl Rule {
                     .any(|one| algorithms.contains_all(one.into()) && serves(*operation, one))
             })
         })
+    }
+
+    /// Its operations that sign what its limits can't be held against.
+    fn never_within_limits(&self) -> impl Iterator<Item = Operation> {
+        let never = |one: &Operation| self.names_operation(*one) && !self.limits_suit(*one).holds();
+        Operation::ALL.into_iter().filter(never)
     }
 
     fn look_for(&self, surroundings: &Surroundings, find: &mut impl FnMut(FindingKind, String)) {

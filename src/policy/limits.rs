@@ -8,7 +8,11 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{jose, policy::Reason, scheme::UnixMilliseconds};
+use crate::{
+    jose,
+    policy::{Operation, Reason},
+    scheme::UnixMilliseconds,
+};
 
 /// The limits of one rule; never without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +33,8 @@ pub(super) enum Content<'a> {
     Jws { payload: &'a [u8], encoded: bool },
     /// Bytes whose number will be known at the end.
     Stream,
+    /// A partner's message, or the text that is signed of it, so long. Who asked did not make that text.
+    Made(u64),
 }
 
 /// What JWTs must be like. That there is such a thing at all means that nothing but JWTs is signed.
@@ -132,6 +138,22 @@ impl Limits {
         }))
     }
 
+    /// Whether they can be held against what the operation signs; if not, a rule with them does not allow it.
+    ///
+    /// Of what a scheme makes the length is known. A digest it never is, and whether it is a JWT, and with which
+    /// claims, the scheme alone says.
+    pub(super) const fn suit(&self, operation: Operation) -> Result<(), Reason> {
+        if !operation.signs_for_partner() {
+            Ok(())
+        } else if self.digest_only {
+            Err(Reason::LimitDigest)
+        } else if self.jwt.is_some() {
+            Err(Reason::LimitJwt)
+        } else {
+            Ok(())
+        }
+    }
+
     /// Whether all of it may be signed.
     pub(super) fn allow(
         &self,
@@ -141,7 +163,7 @@ impl Limits {
         if self.digest_only {
             return match content {
                 Content::Digest => Ok(()),
-                Content::Message(_) | Content::Jws { .. } | Content::Stream => {
+                Content::Message(_) | Content::Jws { .. } | Content::Stream | Content::Made(_) => {
                     Err(LimitExceeded::Digest)
                 }
             };
@@ -149,7 +171,7 @@ impl Limits {
         let length = match content {
             // With limits other than that, content must be seen.
             Content::Digest => return Err(LimitExceeded::Message),
-            Content::Message(length) => Some(length),
+            Content::Message(length) | Content::Made(length) => Some(length),
             Content::Jws { payload, .. } => Some(payload.len() as u64),
             Content::Stream => None,
         };
@@ -171,9 +193,12 @@ impl Limits {
                 "a JWT's payload is written in base64url (RFC 7797 section 7)".to_owned(),
             )),
             // Bytes could be the signing input of any JWT.
-            (Some(_), Content::Message(_) | Content::Digest | Content::Stream) => Err(
-                LimitExceeded::Jwt("ask for a JWS with the claims as its payload".to_owned()),
-            ),
+            (
+                Some(_),
+                Content::Message(_) | Content::Digest | Content::Stream | Content::Made(_),
+            ) => Err(LimitExceeded::Jwt(
+                "ask for a JWS with the claims as its payload".to_owned(),
+            )),
         }
     }
 

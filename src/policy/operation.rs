@@ -155,6 +155,14 @@ impl Operation {
         }
     }
 
+    /// Whether what it signs is made by a partner's scheme, or for a partner, and not by the caller.
+    pub const fn signs_for_partner(self) -> bool {
+        matches!(
+            self,
+            Self::SignRequest | Self::SignResponse | Self::IssueAccessToken
+        )
+    }
+
     /// What it is about.
     pub const fn needs(self) -> Needs {
         use Need::{Always, Never, Sometimes};

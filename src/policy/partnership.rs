@@ -13,8 +13,8 @@ use crate::{
     key::KeyVersion,
     partner::{InvalidPartnerName, PartnerName},
     policy::{
-        Asked, Denied, Explanation, Operation, Permit, Policy, Use, operation::Need,
-        permit::Subject, rule::Question,
+        Asked, Denied, Explanation, Operation, Permit, Policy, Use, limits::Content,
+        operation::Need, permit::Subject, rule::Question, signing::Candidate,
     },
     scheme::{SchemeName, UnixMilliseconds},
 };
@@ -25,8 +25,8 @@ use crate::{
 ///
 /// ```compile_fail,E0451
 /// use chancery::{partner::PartnerName, policy::Partnership, scheme::SchemeName};
-/// fn forge(partner: PartnerName, scheme: SchemeName) -> Partnership {
-///     Partnership { partner, scheme }
+/// fn forge(partner: PartnerName, scheme: SchemeName, leave: Partnership) -> Partnership {
+///     Partnership { partner, scheme, ..leave }
 /// }
 /// ```
 ///
@@ -43,6 +43,22 @@ use crate::{
 pub struct Partnership {
     partner: PartnerName,
     scheme: SchemeName,
+    /// With which algorithm, where it is done with the partner's public key.
+    algorithm: Option<Algorithm>,
+    now: UnixMilliseconds,
+    /// The rules that allow it, of which one has to let all of it be signed.
+    candidates: Vec<Candidate>,
+}
+
+/// What a key is used for in the course of following a scheme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    /// To sign so many bytes, which rules may bound.
+    Sign(u64),
+    /// To make the MAC that a message must have, or to verify.
+    Verify,
+    /// To decrypt.
+    Decrypt,
 }
 
 /// What a permit to see a partner is about: leave to do a thing by some scheme of the partner's, whichever it is.
@@ -86,16 +102,24 @@ impl Policy {
         operation: Operation,
         now: UnixMilliseconds,
     ) -> Result<Permit<Partnership>, Denied> {
-        let subject = || Partnership {
-            partner: partner.clone(),
-            scheme: scheme.clone(),
-        };
         let question = Question {
             partner: Some(partner),
             scheme: Some(scheme),
             ..Question::about(identity.name(), operation, Some(now))
         };
         let makes_sense = operation.needs().scheme == Need::Always;
+        let candidates = if operation.signs_for_partner() {
+            self.candidates(&question)
+        } else {
+            Vec::new()
+        };
+        let subject = || Partnership {
+            partner: partner.clone(),
+            scheme: scheme.clone(),
+            algorithm: None,
+            now,
+            candidates,
+        };
         let question = makes_sense.then_some(question);
         self.decide(identity, question, operation, subject)
     }
@@ -173,16 +197,74 @@ impl Permit<Partnership> {
         &self.subject().scheme
     }
 
+    /// Leave to do it with a message whose body has so many bytes. Where nothing is signed, any number will do.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], with [`Denied::limit`], if no rule lets so much be signed.
+    pub fn for_body(mut self, length: u64) -> Result<Self, Denied> {
+        let rule = Arc::clone(self.deciding(length)?);
+        let now = self.subject().now;
+        // What is signed has to be within the limits of a rule that the body is within, too.
+        let candidates = &mut self.subject_mut().candidates;
+        candidates.retain(|one| one.allows(Content::Made(length), now).is_ok());
+        Ok(self.in_the_name_of(rule))
+    }
+
+    /// The same, done with a public key of the partner's and this algorithm: no key of ours has a part in it.
+    pub fn for_public_key(&self, algorithm: Algorithm) -> Self {
+        let Partnership {
+            partner,
+            scheme,
+            now,
+            candidates,
+            ..
+        } = self.subject();
+        let subject = Partnership {
+            partner: partner.clone(),
+            scheme: scheme.clone(),
+            algorithm: Some(algorithm),
+            now: *now,
+            candidates: candidates.clone(),
+        };
+        Self::new(
+            self.identity(),
+            self.shared_rule(),
+            self.operation(),
+            subject,
+        )
+    }
+
     /// Leave to use a key in the course of what is permitted.
     ///
     /// For the signer alone, with the keys that the partner's file names, and for what the scheme does with them.
-    pub fn for_key(&self, key: &KeyVersion, operation: Operation, algorithm: Algorithm) -> Permit {
-        Permit::new(
-            self.identity(),
-            self.shared_rule(),
-            operation,
-            Use::new(key, algorithm),
-        )
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`], with [`Denied::limit`], if it is to sign, and no rule lets so much be signed.
+    pub fn for_key(
+        &self,
+        key: &KeyVersion,
+        used: KeyUse,
+        algorithm: Algorithm,
+    ) -> Result<Permit, Denied> {
+        let (rule, operation) = match used {
+            KeyUse::Sign(length) => (self.deciding(length)?, Operation::Sign),
+            KeyUse::Verify => (self.shared_rule(), Operation::Verify),
+            KeyUse::Decrypt => (self.shared_rule(), Operation::Decrypt),
+        };
+        let subject = Use::new(key, algorithm);
+        Ok(Permit::new(self.identity(), rule, operation, subject))
+    }
+
+    /// The rule that lets so many bytes be signed.
+    fn deciding(&self, length: u64) -> Result<&Arc<str>, Denied> {
+        let Partnership {
+            now, candidates, ..
+        } = self.subject();
+        let deciding = Candidate::deciding(candidates, Content::Made(length), *now)
+            .map_err(|exceeded| Denied::by_limit(self.identity(), self.asked(), exceeded))?;
+        Ok(deciding.map_or_else(|| self.shared_rule(), Candidate::rule))
     }
 }
 
@@ -196,6 +278,7 @@ impl Permit<Sight> {
 impl Subject for Partnership {
     fn asked(&self, operation: Operation) -> Asked {
         Asked {
+            algorithms: self.algorithm.into_iter().collect(),
             partner: Some(self.partner.clone()),
             scheme: Some(self.scheme.clone()),
             ..Asked::to(operation)

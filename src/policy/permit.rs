@@ -186,6 +186,11 @@ impl<S> Permit<S> {
         &self.rule
     }
 
+    /// The same, as another rule of the policy allows it.
+    pub(super) fn in_the_name_of(self, rule: Arc<str>) -> Self {
+        Self { rule, ..self }
+    }
+
     pub(super) const fn subject(&self) -> &S {
         &self.subject
     }

@@ -74,6 +74,7 @@ impl Rule {
             && self.names_partner(question).holds()
             && self.names_scheme(question).holds()
             && self.holds_at(question).holds()
+            && self.limits_suit(question.operation).holds()
             && self.names_identity(question.identity)
     }
 
@@ -91,6 +92,20 @@ impl Rule {
         match (&self.window, question.at) {
             (None, _) | (_, None) => Match::NotAsked,
             (Some(window), Some(now)) => Match::from(window.contains(now)),
+        }
+    }
+
+    /// Its limits, for an operation that they are for.
+    pub(super) fn limits_on(&self, operation: Operation) -> Option<&Arc<Limits>> {
+        let limited = operation == Operation::Sign || operation.signs_for_partner();
+        self.limits.as_ref().filter(|_| limited)
+    }
+
+    /// Whether its limits can be held against what the operation signs. What can't be looked at is not allowed.
+    pub(super) fn limits_suit(&self, operation: Operation) -> Match {
+        match self.limits_on(operation) {
+            None => Match::NotAsked,
+            Some(limits) => Match::from(limits.suit(operation).is_ok()),
         }
     }
 
@@ -178,8 +193,12 @@ pub(super) fn nearest(rules: &[Rule], question: &Question<'_>) -> Reason {
             Reason::Scheme
         } else if !rule.names_algorithms(question).holds() {
             Reason::Algorithm
-        } else {
+        } else if !rule.holds_at(question).holds() {
             Reason::Time
+        } else {
+            let limits = rule.limits_on(question.operation);
+            let suit = limits.map(|limits| limits.suit(question.operation));
+            suit.and_then(Result::err).unwrap_or(Reason::Time)
         }
     };
     rules.iter().map(missing).max().unwrap_or(Reason::Identity)

@@ -40,13 +40,13 @@ pub struct Signing {
     key: KeyVersion,
     algorithm: Algorithm,
     now: UnixMilliseconds,
-    /// The rules that allow it, in the order of the file up to the first without limits; empty if that is the first.
+    /// As [`Policy::candidates`] has them.
     candidates: Vec<Candidate>,
 }
 
 /// A rule that allows to sign, and what.
-#[derive(Debug)]
-struct Candidate {
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
     rule: Arc<str>,
     limits: Option<Arc<Limits>>,
 }
@@ -88,14 +88,17 @@ impl Policy {
         })
     }
 
-    fn candidates(&self, question: &Question<'_>) -> Vec<Candidate> {
+    /// The rules that allow it, in the order of the file up to the first without limits; empty if that is the first.
+    pub(super) fn candidates(&self, question: &Question<'_>) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.allows(question)) {
-            if rule.limits.is_none() && candidates.is_empty() {
+            let candidate = Candidate::of(rule, question.operation);
+            let last = candidate.limits.is_none();
+            if last && candidates.is_empty() {
                 break;
             }
-            candidates.push(Candidate::of(rule));
-            if rule.limits.is_none() {
+            candidates.push(candidate);
+            if last {
                 break;
             }
         }
@@ -104,11 +107,42 @@ impl Policy {
 }
 
 impl Candidate {
-    fn of(rule: &Rule) -> Self {
+    fn of(rule: &Rule, operation: Operation) -> Self {
         Self {
             rule: Arc::clone(rule.name()),
-            limits: rule.limits.clone(),
+            limits: rule.limits_on(operation).cloned(),
         }
+    }
+
+    pub(super) const fn rule(&self) -> &Arc<str> {
+        &self.rule
+    }
+
+    pub(super) fn allows(
+        &self,
+        content: Content<'_>,
+        now: UnixMilliseconds,
+    ) -> Result<(), LimitExceeded> {
+        match &self.limits {
+            None => Ok(()),
+            Some(limits) => limits.allow(content, now),
+        }
+    }
+
+    /// The first that allows it, and why the first does not if none does; `None` if there are no limits.
+    pub(super) fn deciding<'c>(
+        candidates: &'c [Self],
+        content: Content<'_>,
+        now: UnixMilliseconds,
+    ) -> Result<Option<&'c Self>, LimitExceeded> {
+        let mut first = None;
+        for candidate in candidates {
+            match candidate.allows(content, now) {
+                Ok(()) => return Ok(Some(candidate)),
+                Err(exceeded) => first = first.or(Some(exceeded)),
+            }
+        }
+        first.map_or(Ok(None), Err)
     }
 }
 
@@ -163,10 +197,7 @@ impl Permit<Signing> {
                 .unwrap_or(u64::MAX)
         };
         let now = self.subject().now;
-        let takes = |one: &Candidate| match &one.limits {
-            None => true,
-            Some(limits) => limits.allow(Content::Stream, now).is_ok(),
-        };
+        let takes = |one: &Candidate| one.allows(Content::Stream, now).is_ok();
         let candidates = &mut self.subject_mut().candidates;
         // The widest first, and of those the first of the file; those that take no stream stay, to say why.
         candidates.sort_by_key(|one| (!takes(one), std::cmp::Reverse(most(one))));
@@ -186,32 +217,14 @@ impl Permit<Signing> {
             now,
             candidates,
         } = self.subject();
-        let mut first = None;
-        let mut deciding = None;
-        for candidate in candidates {
-            let allowed = match &candidate.limits {
-                None => Ok(()),
-                Some(limits) => limits.allow(content, *now),
-            };
-            match allowed {
-                Ok(()) => {
-                    deciding = Some(&candidate.rule);
-                    break;
-                }
-                Err(exceeded) => first = first.or(Some(exceeded)),
-            }
-        }
-        match (deciding, first) {
-            (None, Some(exceeded)) => {
-                Err(Denied::by_limit(self.identity(), self.asked(), exceeded))
-            }
-            (rule, _) => Ok(Permit::new(
-                self.identity(),
-                rule.unwrap_or_else(|| self.shared_rule()),
-                self.operation(),
-                Use::new(key, *algorithm),
-            )),
-        }
+        let deciding = Candidate::deciding(candidates, content, *now)
+            .map_err(|exceeded| Denied::by_limit(self.identity(), self.asked(), exceeded))?;
+        Ok(Permit::new(
+            self.identity(),
+            deciding.map_or_else(|| self.shared_rule(), Candidate::rule),
+            self.operation(),
+            Use::new(key, *algorithm),
+        ))
     }
 }
 

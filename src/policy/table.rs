@@ -92,6 +92,7 @@ impl Policy {
         let mut grants = Grants::new();
         for rule in &self.rules {
             let concerned = rule.names_operation(operation)
+                && rule.limits_suit(operation).holds()
                 && rule.identities.iter().any(|one| one.covers(identity));
             if !concerned {
                 continue;
@@ -184,10 +185,7 @@ impl Rule {
 
     fn condition(&self, operation: Operation) -> String {
         let window = self.window.as_ref().map(ToString::to_string);
-        let limits = self
-            .limits
-            .as_ref()
-            .filter(|_| operation == Operation::Sign);
+        let limits = self.limits_on(operation);
         let parts = window.into_iter().chain(limits.map(ToString::to_string));
         parts.collect::<Vec<_>>().join("; ")
     }

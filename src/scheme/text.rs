@@ -68,6 +68,11 @@ impl Text {
         self.holes.is_empty().then_some(&self.bytes)
     }
 
+    /// How many bytes it has, without the secrets that have to be put in.
+    pub const fn length(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The roles of the keys whose secrets have to be put in, in their order.
     pub fn secrets(&self) -> impl Iterator<Item = &str> {
         self.holes.iter().map(|(_, role)| role.as_str())

@@ -25,7 +25,8 @@ use crate::{
     key::{KeyVersion, PublicKey, Version},
     pkcs11::Key,
     policy::{
-        Asked, Denied, Keyless, Operation, Partnership, Permit, Signing, StreamLimit, Subject, Use,
+        Asked, Denied, KeyUse, Keyless, Operation, Partnership, Permit, Signing, StreamLimit,
+        Subject, Use,
     },
     signer::{
         Call, Error, KeyView, Permitted, Waits,
@@ -187,11 +188,11 @@ impl Account {
     }
 
     /// Leave to sign, narrowed to what is signed.
-    pub(super) fn limited(
+    pub(super) fn limited<S, T: Subject>(
         &self,
-        granted: Granted<Signing>,
-        limit: impl FnOnce(Permit<Signing>) -> Result<Permit, Denied>,
-    ) -> Result<Granted, Error> {
+        granted: Granted<S>,
+        limit: impl FnOnce(Permit<S>) -> Result<Permit<T>, Denied>,
+    ) -> Result<Granted<T>, Error> {
         self.authorized(limit(granted.permit))
     }
 
@@ -478,17 +479,25 @@ impl Account {
 }
 
 impl Granted<Partnership> {
+    /// The same, done with a public key of the partner's.
+    pub(super) fn for_public_key(&self, algorithm: Algorithm) -> Self {
+        Self {
+            permit: self.permit.for_public_key(algorithm),
+            within: self.within,
+        }
+    }
+
     /// Leave to use a key in the course of what is permitted.
     pub(super) fn for_key(
         &self,
         key: &KeyVersion,
-        operation: Operation,
+        used: KeyUse,
         algorithm: Algorithm,
-    ) -> Granted {
-        Granted {
-            permit: self.permit.for_key(key, operation, algorithm),
+    ) -> Result<Granted, Denied> {
+        Ok(Granted {
+            permit: self.permit.for_key(key, used, algorithm)?,
             within: Some(self.operation()),
-        }
+        })
     }
 }
 

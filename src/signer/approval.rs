@@ -145,7 +145,7 @@ impl Signer {
     }
 
     /// The proposals that the caller has made or may approve, the latest first: at most so many, and whether there are
-    /// more.
+    /// more. With `states`, those alone that are in one of them now.
     ///
     /// # Errors
     ///
@@ -153,6 +153,7 @@ impl Signer {
     pub async fn proposals(
         &self,
         call: &Call,
+        states: &[ProposalState],
         mut before: Option<Uuid>,
         most: usize,
     ) -> Result<(Vec<Standing>, bool), Error> {
@@ -167,7 +168,10 @@ impl Signer {
             for proposal in page {
                 let matter = Matter::read(&proposal)?;
                 let key = matter.key.as_ref();
-                if proposal.author == *name || policy.may_approve(name, matter.act, key) {
+                let state = ProposalState::of(&proposal, self.time());
+                let wanted = states.is_empty() || states.contains(&state);
+                if wanted && (proposal.author == *name || policy.may_approve(name, matter.act, key))
+                {
                     if shown.len() == most {
                         return Ok((shown, true));
                     }

@@ -20,6 +20,7 @@ pub use acts::Update;
 pub use keeper::keep;
 
 pub(super) use acts::Maker;
+pub(super) use turns::Waiting;
 
 mod acts;
 mod destruction;

@@ -13,7 +13,7 @@ use crate::{
     key::{KeyVersion, PublicKey},
     partner::{Assignment, Partner, PartnerName, RoleKey},
     pkcs11::VersionFacts,
-    policy::{Operation, Partnership, Permit},
+    policy::{KeyUse, Operation, Partnership, Permit},
     scheme::{Act, Bindings, KeyFacts, Scheme, SchemeName},
     signer::{Account, Call, Error, Found, Granted, Signer},
 };
@@ -163,15 +163,24 @@ impl Signer {
 }
 
 impl Admitted<'_> {
+    /// The same for a message with this body, which may be longer than the policy lets be signed.
+    fn with_body(self, body: &[u8]) -> Result<Self, Error> {
+        let length = body.len() as u64;
+        let limit = |permit: Permit<Partnership>| permit.for_body(length);
+        let granted = self.account.limited(self.granted, limit)?;
+        Ok(Self { granted, ..self })
+    }
+
     /// Leave to use a key of ours on this, recorded.
     async fn intend(
         &self,
         facts: &VersionFacts,
-        operation: Operation,
+        used: KeyUse,
         algorithm: Algorithm,
         input: Option<InputDigest>,
     ) -> Result<Permit, Error> {
-        let granted = self.granted.for_key(&facts.version, operation, algorithm);
+        let granted = self.granted.for_key(&facts.version, used, algorithm);
+        let granted = granted.map_err(|denied| self.account.refused(denied))?;
         let public = facts.public.as_ref();
         self.account.intend(granted, input, public).await
     }
@@ -179,6 +188,16 @@ impl Admitted<'_> {
     /// Records that what no key of ours is needed for begins.
     async fn begin(&self, input: Option<InputDigest>) -> Result<(), Error> {
         self.account.begin(&self.granted, input, None).await
+    }
+
+    /// Records that something is encrypted to a public key of the partner's, and to which.
+    async fn begin_encryption(
+        &self,
+        algorithm: Algorithm,
+        recipient: &PublicKey,
+    ) -> Result<(), Error> {
+        let granted = self.granted.for_public_key(algorithm);
+        self.account.begin(&granted, None, Some(recipient)).await
     }
 
     fn assignment(&self) -> &Assignment {

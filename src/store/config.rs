@@ -92,6 +92,15 @@ pub struct IdempotencyConfig {
     pub retention_seconds: u64,
 }
 
+/// `[proposals]`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProposalConfig {
+    /// How many proposals of one author may stand open; when there are as many, further ones are refused.
+    #[serde(default = "twenty", deserialize_with = "positive")]
+    pub max_open_per_author: u64,
+}
+
 /// `[lifecycle]`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -189,6 +198,14 @@ impl Default for IdempotencyConfig {
     fn default() -> Self {
         Self {
             retention_seconds: day(),
+        }
+    }
+}
+
+impl Default for ProposalConfig {
+    fn default() -> Self {
+        Self {
+            max_open_per_author: twenty(),
         }
     }
 }
@@ -323,6 +340,9 @@ const fn day() -> u64 {
 }
 const fn month() -> u64 {
     30 * 86_400
+}
+const fn twenty() -> u64 {
+    20
 }
 const fn default_queue() -> u64 {
     4096

@@ -59,6 +59,14 @@ pub enum StoreError {
         /// The revision that is there; 0 if nothing is known of the key.
         found: Revision,
     },
+    /// Too many proposals of one author stand open.
+    #[error(
+        "{limit} proposals of yours stand open, which is the limit; withdraw or execute one of them, or wait until one has expired"
+    )]
+    TooManyProposals {
+        /// `[proposals] max_open_per_author`.
+        limit: u64,
+    },
     /// There is no such proposal.
     #[error("there is no proposal {0}")]
     NoSuchProposal(Uuid),
@@ -169,6 +177,7 @@ impl StoreError {
             Self::ClaimLost => "REQUEST_TAKEN_OVER",
             Self::AnswerTooLarge { .. } => "ANSWER_TOO_LARGE",
             Self::RevisionConflict { .. } => "REVISION_CONFLICT",
+            Self::TooManyProposals { .. } => "TOO_MANY_PROPOSALS",
             Self::NoSuchProposal(_) => "PROPOSAL_NOT_FOUND",
             Self::Proposal { refusal, .. } => match refusal {
                 Refusal::Expired => "PROPOSAL_EXPIRED",
@@ -192,6 +201,7 @@ impl StoreError {
             | Self::ClaimLost
             | Self::AnswerTooLarge { .. }
             | Self::RevisionConflict { .. }
+            | Self::TooManyProposals { .. }
             | Self::NoSuchProposal(_)
             | Self::Proposal { .. } => false,
         }

@@ -73,11 +73,12 @@ pub struct Execution {
 }
 
 impl Proposals<'_> {
-    /// Writes a proposal down.
+    /// Writes a proposal down. Daemons that share a server and are asked at the same instant may let through one more
+    /// each than the limit says.
     ///
     /// # Errors
     ///
-    /// [`StoreError`].
+    /// [`StoreError::TooManyProposals`], if as many of its author stand open as may; or another [`StoreError`].
     pub async fn propose(
         &self,
         new: NewProposal<'_>,
@@ -88,6 +89,18 @@ impl Proposals<'_> {
             return Err(refused(id, Refusal::Expired));
         }
         let mut transaction = self.store.writing().write().await?;
+        let sql = "SELECT count(*) FROM proposal \
+                   WHERE author = $1 AND expires_at > $2 \
+                     AND withdrawn_at IS NULL AND executed_at IS NULL";
+        let rows = transaction
+            .query(sql, &[new.author.as_str().into(), now.0.into()])
+            .await?;
+        let open = first(&rows).and_then(|row| row.integer(0));
+        let limit = self.store.most_proposals;
+        if open.map_err(Failure::from)?.unsigned_abs() >= limit {
+            transaction.rollback().await?;
+            return Err(StoreError::TooManyProposals { limit });
+        }
         let sql = "INSERT INTO proposal \
                    (id, act, subject, content, author, required, proposed_at, expires_at) \
                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";

@@ -21,6 +21,7 @@ use crate::{
     softhsm::Token,
 };
 
+mod bounds;
 mod command;
 mod once;
 mod proposal;
@@ -160,7 +161,7 @@ async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let answer = tokio::time::timeout(Duration::from_secs(30), ask_on).await;
+    let answer = tokio::time::timeout(Duration::from_secs(60), ask_on).await;
     answer.expect("it never was so")
 }
 

@@ -297,7 +297,7 @@ async fn every_call_is_in_the_log_and_nothing_it_worked_on() {
 }
 
 /// All files below a directory.
-fn walk(directory: &Path) -> Vec<PathBuf> {
+pub fn walk(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();

@@ -87,7 +87,7 @@ fn root(leaf: Vec<u8>, index: u64, size: u64, path: &[Vec<u8>]) -> Vec<u8> {
 
 /// Waits until a checkpoint covers a record.
 async fn covered(client: &Client, number: u64) -> GetAuditRecordResponse {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let answer = get(client, number).await;
         if answer.inclusion_proof.is_some() {
@@ -121,9 +121,10 @@ async fn an_auditor_lists_gets_and_proves_and_nobody_else() {
     .await;
     newest.reverse();
     assert_eq!(newest[..all.len()], all[..]);
-    assert_eq!(
-        newest[all.len()].kind(),
-        AuditEventKind::LogRead,
+    // A checkpoint may come between.
+    let reads = |record: &AuditRecord| record.kind() == AuditEventKind::LogRead;
+    assert!(
+        newest[all.len()..].iter().any(reads),
         "the read is in it too"
     );
 

@@ -151,6 +151,13 @@ fn a_command_runs_against_a_fresh_directory_and_then_against_the_same() {
 /// What is in the directory is for its owner; the PINs are in their files and nowhere else.
 #[test]
 fn pins_are_in_no_command_line_and_no_environment() {
+    // The process that makes the token is there for a moment only; a busy machine may not see it.
+    let is_seen = (0..20).any(|_| a_first_start_shows_no_pin());
+    assert!(is_seen, "the token is made by a process of its own");
+}
+
+/// Whether the process that makes the token was seen, and more than a few others while there were PINs.
+fn a_first_start_shows_no_pin() -> bool {
     let place = tempfile::tempdir().unwrap();
     let directory = place.path().join(".chancery-dev");
     let child = Command::new(CHANCERYD)
@@ -183,11 +190,6 @@ fn pins_are_in_no_command_line_and_no_environment() {
             }
         }
     }
-    assert!(seen > 10, "{seen}");
-    assert!(
-        initializers > 0,
-        "the token is made by a process of its own"
-    );
     for (name, mode) in [
         ("", 0o700),
         ("user.pin", 0o400),
@@ -200,6 +202,7 @@ fn pins_are_in_no_command_line_and_no_environment() {
         let found = fs::metadata(directory.join(name)).unwrap();
         assert_eq!(found.permissions().mode() & 0o777, mode, "{name}");
     }
+    initializers > 0 && seen > 10
 }
 
 #[test]

@@ -68,7 +68,7 @@ impl Bench {
     fn with(edit: impl FnOnce(&mut Setup)) -> Self {
         let token = Token::new("faults");
         let control = Control::create(&token.directory().join("control")).unwrap();
-        let mut setup = Setup::new(token);
+        let mut setup = Setup::new(token).rare_checkpoints();
         route(&mut setup.tokens[0], &control);
         edit(&mut setup);
         let daemon = setup.start();
@@ -209,9 +209,21 @@ impl Bench {
         pin_marks(&self.daemon.directory().join("state"))
     }
 
+    /// Returns when the daemon knows that they are gone.
     fn kill_workers(&self) {
-        for pid in self.daemon.worker_pids() {
-            kill(pid, Signal::KILL);
+        let pids = self.daemon.worker_pids();
+        for pid in &pids {
+            kill(*pid, Signal::KILL);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while self
+            .daemon
+            .worker_pids()
+            .iter()
+            .any(|pid| pids.contains(pid))
+        {
+            assert!(Instant::now() < deadline, "{pids:?} are still there");
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 

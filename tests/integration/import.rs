@@ -8,7 +8,7 @@ use std::{
 };
 
 use chancery::{
-    client::{Client, Code, Status},
+    client::{Client, Status},
     proto::v1::{
         Algorithm, GetImportWrappingKeyRequest, ImportKeyRequest, ImportMethod, KeyPurpose,
         KeyType, SignRequest, WrappedKey,
@@ -17,11 +17,7 @@ use chancery::{
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::{
-    cli::Cli,
-    harness::{Daemon, Refusal, Setup},
-    softhsm::Token,
-};
+use crate::{cli::Cli, harness::Daemon, softhsm::Token};
 
 mod faults;
 mod forms;

@@ -67,7 +67,9 @@ async fn what_was_answered_before_a_kill_is_in_the_log() {
         let killed = async {
             // At another moment in each round; the first answers may not have come yet.
             let wanted = random.below(40);
+            let deadline = Instant::now() + Duration::from_secs(60);
             while answered.lock().unwrap().len() < wanted {
+                assert!(Instant::now() < deadline, "nothing is answered any more");
                 tokio::time::sleep(Duration::from_micros(300)).await;
             }
             tokio::time::sleep(Duration::from_micros(random.below(3000) as u64)).await;
@@ -324,7 +326,9 @@ async fn what_a_killed_daemon_had_begun_another_takes_over() {
     );
     let token = Arc::new(Token::new("shared"));
     let control = Control::create(&token.directory().join("control")).unwrap();
-    let mut setup = Setup::new(Arc::clone(&token)).tables(&store);
+    let mut setup = Setup::new(Arc::clone(&token))
+        .tables(&store)
+        .rare_checkpoints();
     let seat = &mut setup.tokens[0];
     seat.module = Some(module_path());
     let environment = [
@@ -334,7 +338,7 @@ async fn what_a_killed_daemon_had_begun_another_takes_over() {
     let environment = environment.map(|(name, path)| (name.into(), path.display().to_string()));
     seat.environment.extend(environment);
     let mut doomed = setup.start();
-    let other = Setup::new(token).tables(&store).start();
+    let other = Setup::new(token).tables(&store).rare_checkpoints().start();
     create(&doomed.client("test"), "pay", T::EcP256, &[A::Es256]).await;
 
     let slowly = Fault::Delay(Duration::from_secs(60));
@@ -346,7 +350,7 @@ async fn what_a_killed_daemon_had_begun_another_takes_over() {
     // The shorter its caller waits, the sooner it is over.
     let client = doomed
         .client("test")
-        .with_timeout(Some(Duration::from_secs(1)));
+        .with_timeout(Some(Duration::from_secs(10)));
     let asked = request.clone();
     let asked = tokio::spawn(async move { client.signing().sign(client.request(asked)).await });
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -365,7 +369,14 @@ async fn what_a_killed_daemon_had_begun_another_takes_over() {
             Err(status) => {
                 let reason = Refusal::of(&status).reason;
                 // It may have to hear of the key first.
-                let waits = ["REQUEST_IN_PROGRESS", "KEY_NOT_FOUND", "DEADLINE_EXCEEDED"];
+                let waits = [
+                    "REQUEST_IN_PROGRESS",
+                    "KEY_NOT_FOUND",
+                    "KEY_UNUSABLE",
+                    "DEADLINE_EXCEEDED",
+                    "STORE_DEADLINE",
+                    "STORE_UNAVAILABLE",
+                ];
                 assert!(waits.contains(&&*reason), "{status:?}");
                 assert!(
                     Instant::now() < deadline,

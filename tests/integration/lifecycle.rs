@@ -95,7 +95,7 @@ async fn a_call_that_does_not_end_is_not_waited_for_longer_than_said() {
     assert_eq!(status.code(), Some(0));
     let took = started.elapsed();
     assert!(
-        took > Duration::from_millis(900) && took < Duration::from_secs(10),
+        took > Duration::from_millis(900) && took < Duration::from_secs(25),
         "{took:?}"
     );
     daemon.wait_for_log("still under way");

@@ -35,6 +35,7 @@ mod no_lookup;
 mod partners;
 mod pki;
 mod platform;
+mod platform_records;
 mod policy;
 mod policy_conditions;
 mod quotas;

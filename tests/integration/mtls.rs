@@ -415,7 +415,7 @@ async fn served(daemon: &Daemon) -> CertificateDer<'static> {
 
 /// Waits for a log line with this in it after the first so many.
 async fn later(daemon: &Daemon, before: usize, part: &str) -> String {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let lines = daemon.log_lines();
         if let Some(line) = lines[before..].iter().find(|line| line.contains(part)) {

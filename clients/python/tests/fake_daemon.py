@@ -319,8 +319,10 @@ class _ApprovalService(approval_service_pb2_grpc.ApprovalServiceServicer):
         def work():
             start = int(request.page_token or 0)
             end = start + request.page_size
-            more = str(end) if end < len(self.daemon.proposals) else ""
-            page = self.daemon.proposals[start:end]
+            states = set(request.states)
+            wanted = [one for one in self.daemon.proposals if not states or one.state in states]
+            more = str(end) if end < len(wanted) else ""
+            page = wanted[start:end]
             return approval_service_pb2.ListProposalsResponse(proposals=page, next_page_token=more)
 
         return self.daemon.answer(context, work)
@@ -345,6 +347,7 @@ class _ApprovalService(approval_service_pb2_grpc.ApprovalServiceServicer):
             if proposal.state != approval_service_pb2.PROPOSAL_STATE_APPROVED:
                 raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "PROPOSAL_UNAPPROVED", "too few")
             proposal.outcome = "SUCCEEDED"
+            proposal.state = approval_service_pb2.PROPOSAL_STATE_SUCCEEDED
 
         def answer(proposal):
             return approval_service_pb2.ExecuteProposalResponse(proposal=proposal, key=key)

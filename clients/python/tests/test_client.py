@@ -184,6 +184,10 @@ def test_a_proposal_is_approved_and_executed(daemon, client):
         "destroy_key_version",
         "create_key",
     ]
+    ended = client.list_proposals(page_size=1, states=["withdrawn", "SUCCEEDED"])
+    assert [one.state for one in ended] == ["WITHDRAWN", "SUCCEEDED"]
+    with pytest.raises(ValueError):
+        list(client.list_proposals(states=["done"]))
 
 
 # Keys

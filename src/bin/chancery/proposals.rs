@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use chancery::{
     client::Client,
     proto::v1::{
         ApproveProposalRequest, CreateProposalRequest, ExecuteProposalRequest, GetProposalRequest,
-        ListProposalsRequest, Proposal, ProposedAct, WithdrawProposalRequest, WrappedKey,
-        proposed_act::Act,
+        ListProposalsRequest, Proposal, ProposalState as State, ProposedAct,
+        WithdrawProposalRequest, WrappedKey, proposed_act::Act,
     },
 };
 
@@ -26,8 +26,11 @@ pub(crate) enum Proposals {
     /// List the proposals that are yours or that you may approve, the latest first
     List {
         /// Only those that still can be approved or executed
-        #[arg(long)]
+        #[arg(long, conflicts_with = "states")]
         open: bool,
+        /// Only those in this state; may be given several times
+        #[arg(long = "state", value_name = "STATE", value_enum)]
+        states: Vec<StateName>,
     },
     /// Show all that is proposed, and who has approved it
     Show(Named),
@@ -37,6 +40,32 @@ pub(crate) enum Proposals {
     Withdraw(Named),
     Execute(Execute),
 }
+
+/// What became of a proposal.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StateName {
+    /// Too few have approved it
+    Pending,
+    /// Its author can execute it
+    Approved,
+    /// It is being executed, or that was cut off
+    Executing,
+    /// It was executed
+    Succeeded,
+    /// It was executed, and failed
+    Failed,
+    /// Its author took it back
+    Withdrawn,
+    /// Its time was over before
+    Expired,
+}
+
+/// The states in which something can still be done with a proposal.
+const OPEN: [StateName; 3] = [
+    StateName::Pending,
+    StateName::Approved,
+    StateName::Executing,
+];
 
 /// A proposal.
 #[derive(Args)]
@@ -56,10 +85,25 @@ pub(crate) struct Execute {
     wrapped: Option<PathBuf>,
 }
 
+impl From<StateName> for State {
+    fn from(name: StateName) -> Self {
+        match name {
+            StateName::Pending => Self::Pending,
+            StateName::Approved => Self::Approved,
+            StateName::Executing => Self::Executing,
+            StateName::Succeeded => Self::Succeeded,
+            StateName::Failed => Self::Failed,
+            StateName::Withdrawn => Self::Withdrawn,
+            StateName::Expired => Self::Expired,
+        }
+    }
+}
+
 impl Proposals {
     pub(crate) async fn run(self, session: &mut Session<'_>) -> Result<(), Trouble> {
         match self {
-            Self::List { open } => list(session, open).await,
+            Self::List { open: true, .. } => list(session, &OPEN).await,
+            Self::List { states, .. } => list(session, &states).await,
             Self::Show(Named { name }) => {
                 let client = session.client()?;
                 let request = client.request(GetProposalRequest { name });
@@ -127,7 +171,8 @@ impl Execute {
     }
 }
 
-async fn list(session: &mut Session<'_>, open: bool) -> Result<(), Trouble> {
+async fn list(session: &mut Session<'_>, states: &[StateName]) -> Result<(), Trouble> {
+    let states: Vec<i32> = states.iter().map(|one| State::from(*one).into()).collect();
     let client = session.client()?;
     let mut all = Vec::new();
     let mut page_token = String::new();
@@ -135,6 +180,7 @@ async fn list(session: &mut Session<'_>, open: bool) -> Result<(), Trouble> {
         let request = client.request(ListProposalsRequest {
             page_size: 0,
             page_token,
+            states: states.clone(),
         });
         let page = client.approvals().list_proposals(request).await?;
         let page = page.into_inner();
@@ -144,8 +190,6 @@ async fn list(session: &mut Session<'_>, open: bool) -> Result<(), Trouble> {
             break;
         }
     }
-    let is_open = |one: &Proposal| ["pending", "approved", "executing"].contains(&&*state(one));
-    all.retain(|one| !open || is_open(one));
     if session.global.json {
         let all: Vec<_> = all.iter().map(told).collect();
         return session.streams.json(&json!({"proposals": all}));

@@ -43,17 +43,18 @@ pub(super) async fn supervise(shared: Arc<Shared>, number: usize) {
         drop(turn);
         match spawned {
             Ok(Spawned {
-                mut child,
+                child,
                 control,
                 worker,
                 lanes,
                 inventory,
             }) => {
+                let mut child = Up(child);
                 shared
                     .counters
                     .worker_starts
                     .fetch_add(1, Ordering::Relaxed);
-                tracing::info!(token = %shared.config.name, worker = number, pid = child.id(), keys = inventory.keys.len(), "worker ready");
+                tracing::info!(token = %shared.config.name, worker = number, pid = child.0.id(), keys = inventory.keys.len(), "worker ready");
                 // One that is out of date says nothing that is not known better.
                 shared.publish(begun, Cause::Seen, inventory).await;
                 shared
@@ -70,7 +71,7 @@ pub(super) async fn supervise(shared: Arc<Shared>, number: usize) {
                 shared.health.send_replace(Health::Ready);
                 let came_up = Instant::now();
                 tokio::select! {
-                    _ = child.wait() => {}
+                    _ = child.0.wait() => {}
                     () = worker.killed.notified() => {}
                 }
                 worker.alive.store(false, Ordering::Release);
@@ -79,9 +80,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, number: usize) {
                     .counters
                     .worker_losses
                     .fetch_add(1, Ordering::Relaxed);
-                // Already dead, or about to be; either is what is wanted.
-                let _ = child.start_kill();
-                let status = child.wait().await.ok();
+                kill(&mut child.0);
+                let status = child.0.wait().await.ok();
                 drop(control);
                 tracing::warn!(token = %shared.config.name, worker = number, status = status.map(tracing::field::display), "worker ended");
                 // One that lived for a while or did some good is replaced at once.
@@ -118,6 +118,21 @@ pub(super) async fn supervise(shared: Arc<Shared>, number: usize) {
             .await;
         }
     }
+}
+
+/// A worker that is up, and goes with its supervisor. One that is still starting does not: it ends of itself when the
+/// daemon is gone, but not in the middle of a log-in, which would leave a SoftHSM token that nobody can read.
+struct Up(Child);
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        kill(&mut self.0);
+    }
+}
+
+fn kill(child: &mut Child) {
+    // Already dead, or about to be; either is what is wanted.
+    let _ = child.start_kill();
 }
 
 /// 20 ms, doubled for every failure up to 5 s, with up to a quarter taken off so that workers don't march in step.
@@ -165,8 +180,7 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
         .stdin(Stdio::from(theirs))
         .stdout(Stdio::null())
         // Ctrl-C on a terminal is meant for the daemon, which drains first.
-        .process_group(0)
-        .kill_on_drop(true);
+        .process_group(0);
     let mut child = command.spawn().map_err(failed)?;
     drop(command);
     let mut ours = Vec::new();
@@ -201,16 +215,19 @@ async fn spawn(shared: &Shared) -> Result<Spawned, StartError> {
     let inventory = match timeout(config.start_timeout, started).await {
         Ok(Ok(started)) => started?,
         Ok(Err(_)) => {
-            // One that does not die of it is killed when `child` goes.
             let status = match timeout(DYING, child.wait()).await {
                 Ok(status) => status.map_err(failed)?.to_string(),
-                Err(_) => "it said something that is not understood".to_owned(),
+                Err(_) => {
+                    kill(&mut child);
+                    "it said something that is not understood".to_owned()
+                }
             };
             return Err(failed(io::Error::other(format!(
                 "it died before it was ready ({status}); the module may have crashed"
             ))));
         }
         Err(_) => {
+            kill(&mut child);
             return Err(failed(io::Error::other(format!(
                 "it was not ready after {:?}",
                 config.start_timeout

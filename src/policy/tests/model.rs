@@ -105,6 +105,9 @@ impl Written {
             return false;
         }
         if about_partner {
+            if asked.operation == "sign_request" && !self.made_fits(asked.content) {
+                return false;
+            }
             return self.partners.iter().any(|one| like(one, asked.partner))
                 && (asked.operation == "get_partner"
                     || self.schemes.is_empty()
@@ -137,6 +140,16 @@ impl Written {
         }
     }
 
+    /// A body, and a text that is as long as it is or twice as long.
+    fn made_fits(&self, content: Content) -> bool {
+        let (body, text) = made(content);
+        !self.digest_only
+            && self.issuers.is_empty()
+            && self
+                .max_bytes
+                .is_none_or(|most| body <= most && text <= most)
+    }
+
     fn content_fits(&self, content: Content) -> bool {
         match content {
             Content::Digest => self.max_bytes.is_none() && self.issuers.is_empty(),
@@ -152,6 +165,15 @@ impl Written {
                         || issuer.is_some_and(|issuer| self.issuers.contains(&issuer)))
             }
         }
+    }
+}
+
+/// How long the body of a partner's message is, and the text that its scheme makes of it.
+const fn made(content: Content) -> (usize, usize) {
+    match content {
+        Content::Message(length) => (length, 2 * length),
+        Content::Digest => (32, 1),
+        Content::Jwt(_) => (3, 3),
     }
 }
 
@@ -202,6 +224,14 @@ impl Dice {
         if self.roll(3) == 0 {
             rule.operations = self.some(&["sign_request", "get_partner"]);
             rule.partners = self.some(&["bank", "bank-*", "*"]);
+            // Limits are for one of the two alone; with sign beside it, all of them may stand there.
+            let size = rule.operations.contains(&"sign_request") && self.roll(3) == 0;
+            rule.max_bytes = size.then(|| 1 + self.roll(40));
+            if self.roll(3) == 0 {
+                rule.operations.push("sign");
+                rule.keys = self.some(&["k", "k*", "*"]);
+                rule.algorithms = vec!["*"];
+            }
             if self.roll(2) == 0 && rule.operations.contains(&"sign_request") {
                 rule.schemes = self.some(&SCHEMES);
             }
@@ -226,7 +256,7 @@ impl Dice {
             let from = self.roll(10) as u64;
             rule.term = Some((from, from + self.roll(10) as u64));
         }
-        if rule.operations.contains(&"sign") {
+        if rule.operations.contains(&"sign") && rule.max_bytes.is_none() {
             match self.roll(5) {
                 0 => rule.max_bytes = Some(1 + self.roll(20)),
                 1 => rule.digest_only = true,
@@ -294,11 +324,13 @@ fn answer(policy: &Policy, asked: &Asked) -> Option<String> {
             .ok()?
             .rule()
             .to_owned(),
-        Operation::SignRequest => policy
-            .authorize_partner(&who, &partner, &scheme, operation, now)
-            .ok()?
-            .rule()
-            .to_owned(),
+        Operation::SignRequest => {
+            let permit = policy.authorize_partner(&who, &partner, &scheme, operation, now);
+            let (body, text) = made(asked.content);
+            let permit = permit.ok()?.for_body(body as u64).ok()?;
+            let used = permit.for_key(&key, KeyUse::Sign(text as u64), algorithm);
+            used.ok()?.rule().to_owned()
+        }
         _ => policy
             .authorize(&who, &key, operation, algorithm, now)
             .ok()?

@@ -205,7 +205,7 @@ fn leave_for_partners_and_leave_for_keys_do_not_mix() {
     let permit = permit.unwrap();
     assert_eq!(permit.partner(), &partner("upay"));
     assert_eq!(permit.scheme(), &scheme);
-    let use_of_key = permit.for_key(&named, Operation::Sign, RS256);
+    let use_of_key = permit.for_key(&named, KeyUse::Sign(1), RS256).unwrap();
     assert_eq!(use_of_key.key(), &named);
     assert_eq!(use_of_key.operation(), Operation::Sign);
     assert_eq!(use_of_key.algorithm(), RS256);

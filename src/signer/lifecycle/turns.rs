@@ -1,14 +1,34 @@
 //! Whose turn it is to change what the token has of a key: one at a time, among all daemons.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use crate::{
     key::KeyName,
     signer::{Error, Signer},
     store::Claim,
 };
+
+/// Who waits for a key here: one of them asks the store, the others wait for that one.
+#[derive(Debug, Default)]
+pub(in crate::signer) struct Waiting(Mutex<HashMap<KeyName, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Waiting {
+    fn line(&self, name: &KeyName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut lines = self.0.lock().expect("nothing panics while holding it");
+        lines.retain(|_, line| line.strong_count() > 0);
+        lines.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let line = Arc::default();
+            lines.insert(name.clone(), Arc::downgrade(&line));
+            line
+        })
+    }
+}
 
 impl Signer {
     /// Waits for leave to change what the token has of a key: others, here and in other daemons, may be at it.
@@ -17,12 +37,17 @@ impl Signer {
         name: &KeyName,
         deadline: Instant,
     ) -> Result<Claim, Error> {
+        let held = || Error::KeyHeld(name.clone());
+        let line = self.waiting.line(name);
+        let _first = timeout_at(deadline, line.lock())
+            .await
+            .map_err(|_| held())?;
         loop {
             if let Some(claim) = self.try_hold(name).await? {
                 return Ok(claim);
             }
             if Instant::now() + HOLD_PAUSE > deadline {
-                return Err(Error::KeyHeld(name.clone()));
+                return Err(held());
             }
             tokio::time::sleep(HOLD_PAUSE).await;
         }

@@ -16,7 +16,7 @@ use crate::{
         jws::{Draft, Jws, JwsParameters},
     },
     partner::AccessTokens,
-    policy::Operation,
+    policy::KeyUse,
     scheme::{Act, Message, UnixMilliseconds},
     signer::{ACCESS_TOKENS, Call, Content, Error, Found, Signer, digest_of, signing_input},
 };
@@ -61,7 +61,9 @@ impl Signer {
         let account = self.roll.open(call);
         let act = Act::IssueAccessToken;
         let issued = async {
-            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            let admitted = self
+                .admit(&account, call, dealing, act, operation(act))?
+                .with_body(&message.body)?;
             self.issue(call, &admitted, dealing, message).await
         };
         let issued = issued.await;
@@ -149,7 +151,7 @@ impl Signer {
         for facts in found.all_live().take(super::opening::MAX_VERSIONS) {
             let digest = Some(digest_of(algorithm, &input));
             let permit = admitted
-                .intend(facts, Operation::Verify, algorithm, digest)
+                .intend(facts, KeyUse::Verify, algorithm, digest)
                 .await?;
             let mac = found
                 .token
@@ -209,9 +211,8 @@ impl Signer {
         let content = Content::Message(draft.signing_input().to_vec().into());
         let input = signing_input(algorithm, content)?;
         let digest = Some(digest_of(algorithm, &input));
-        let permit = admitted
-            .intend(facts, Operation::Sign, algorithm, digest)
-            .await?;
+        let used = KeyUse::Sign(payload.len() as u64);
+        let permit = admitted.intend(facts, used, algorithm, digest).await?;
         let mac = found.token.sign(permit, input, call.deadline).await?;
         Ok(draft.finish(&mac))
     }

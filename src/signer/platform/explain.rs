@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Admitted, Dealing, Named, PlatformError,
+    sign::operation,
     verify::{Verification, inputs_of, missing_or_wrong},
 };
 use crate::{
@@ -53,9 +54,15 @@ impl Signer {
         message: Message<'_>,
     ) -> Result<Explanation, Error> {
         let account = self.roll.open(call);
-        let operation = Operation::ExplainMessage;
         let explained = async {
-            let admitted = self.admit(&account, call, dealing, act, operation)?;
+            let explain = Operation::ExplainMessage;
+            let admitted = self.admit(&account, call, dealing, act, explain)?;
+            if matches!(act, Act::VerifyCallback | Act::VerifyResponse) {
+                // Keys are used for that, and what they decrypt may be shown: so it takes leave to do it, too.
+                let (partner, scheme) = (&dealing.partner, Some(&admitted.scheme));
+                let _granted =
+                    self.partnership(&account, call, partner, scheme, act, operation(act))?;
+            }
             self.explain_admitted(call, act, &admitted, dealing, message)
                 .await
         };

@@ -72,7 +72,9 @@ impl Signer {
             return Err(PlatformError::NoRandom.into());
         }
         let key = admitted.public_key(draft.key_role())?;
-        admitted.begin(None).await?;
+        admitted
+            .begin_encryption(draft.algorithm(), &key.key)
+            .await?;
         let ciphertext = draft.encrypt(&key.key).map_err(PlatformError::Message)?;
         Ok(EncryptedField {
             ciphertext,

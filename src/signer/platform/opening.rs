@@ -9,7 +9,7 @@ use crate::{
     jose::jwe::Jwe,
     partner::{PlatformKey, RoleKey},
     pkcs11::{TokenError, VersionFacts},
-    policy::Operation,
+    policy::KeyUse,
     scheme::{Sealed, SealedContent},
     signer::{
         Call, Error, Found, Signer,
@@ -56,8 +56,8 @@ impl Signer {
         sealed: &Sealed,
     ) -> Result<Option<Zeroizing<Vec<u8>>>, Error> {
         let permit = |ciphertext: &[u8]| {
-            let (operation, input) = (Operation::Decrypt, InputDigest::of(ciphertext));
-            admitted.intend(facts, operation, sealed.algorithm, Some(input))
+            let (used, input) = (KeyUse::Decrypt, InputDigest::of(ciphertext));
+            admitted.intend(facts, used, sealed.algorithm, Some(input))
         };
         let (token, deadline) = (&found.token, call.deadline);
         let outcome = match &sealed.content {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Admitted, Dealing, KeyUsed, PlatformError, shown, system_random};
 use crate::{
     audit::Ending,
-    policy::Operation,
+    policy::{KeyUse, Operation},
     scheme::{Act, Message, SchemeName, Sealing, Signed, Signing},
     signer::{Call, Error, Signer, digest_of},
 };
@@ -35,7 +35,9 @@ impl Signer {
     ) -> Result<SignedMessage, Error> {
         let account = self.roll.open(call);
         let signed = async {
-            let admitted = self.admit(&account, call, dealing, act, operation(act))?;
+            let admitted = self
+                .admit(&account, call, dealing, act, operation(act))?
+                .with_body(&message.body)?;
             self.sign_admitted(call, &admitted, dealing, message).await
         };
         let signed = signed.await;
@@ -64,6 +66,13 @@ impl Signer {
         if failed {
             return Err(PlatformError::NoRandom.into());
         }
+        let recipient = match prepared.sealing() {
+            Some(sealing) if !sealing.proves_origin() => {
+                let key = &admitted.public_key(&sealing.key_role)?.key;
+                Some((sealing.algorithm, key))
+            }
+            _ => None,
+        };
         let jwe = match prepared.sealing() {
             None => None,
             Some(sealing) if sealing.proves_origin() => {
@@ -76,7 +85,10 @@ impl Signer {
             .map_err(PlatformError::Message)?;
         let (raw, key) = match draft.signing() {
             None => {
-                admitted.begin(None).await?;
+                match recipient {
+                    Some((algorithm, key)) => admitted.begin_encryption(algorithm, key).await?,
+                    None => admitted.begin(None).await?,
+                }
                 (Vec::new(), None)
             }
             Some(signing) => {
@@ -106,7 +118,8 @@ impl Signer {
         let algorithm = signing.algorithm;
         let found = self.playing(admitted, signing.key_role, algorithm)?;
         let facts = found.primary()?;
-        let intend = |input| admitted.intend(facts, Operation::Sign, algorithm, input);
+        let used = KeyUse::Sign(signing.string.length());
+        let intend = |input| admitted.intend(facts, used, algorithm, input);
         let raw = match signing.string.bytes() {
             Some(string) => {
                 let input: Bytes = match algorithm.prehash() {
@@ -139,8 +152,9 @@ impl Signer {
         let found = self.playing(admitted, &sealing.key_role, sealing.algorithm)?;
         let facts = found.primary()?;
         // Of a content key not even a hash is written down.
+        let used = KeyUse::Sign(draft.content_key().len() as u64);
         let permit = admitted
-            .intend(facts, Operation::Sign, sealing.algorithm, None)
+            .intend(facts, used, sealing.algorithm, None)
             .await?;
         let proof = found
             .token

@@ -17,7 +17,7 @@ use crate::{
     audit::{Ending, InputDigest, Word},
     key::Input,
     partner::RoleKey,
-    policy::Operation,
+    policy::KeyUse,
     scheme::{
         Acknowledgement, Act, Candidate, EvaluationError, Examination, Fault, Match, Message,
         Outcome, Refusal, SchemeName, UnixMilliseconds, Verdict, Verifying,
@@ -313,7 +313,7 @@ impl Signer {
                     Some((same, mac)) if same == form => mac,
                     _ => {
                         let intend =
-                            |input| admitted.intend(facts, Operation::Verify, algorithm, input);
+                            |input| admitted.intend(facts, KeyUse::Verify, algorithm, input);
                         match string.bytes() {
                             Some(string) => {
                                 let input = Bytes::copy_from_slice(string);

@@ -163,9 +163,9 @@ async fn what_is_under_approval_is_proposed_approved_and_done_once() {
 }
 
 #[tokio::test]
-async fn what_is_withdrawn_or_expired_is_never_done() {
-    let mut daemon = Setup::new(Token::new("main")).policy(&policy(2)).start();
-    let [author, one, two] = ["author", "one", "two"].map(|name| daemon.client(name));
+async fn what_is_withdrawn_is_never_done() {
+    let daemon = start();
+    let [author, one] = ["author", "one"].map(|name| daemon.client(name));
     create(&author, "pay", T::EcP256, &[A::Es256]).await;
 
     let back = propose(&author, destruction("pay/versions/1")).await;
@@ -181,16 +181,30 @@ async fn what_is_withdrawn_or_expired_is_never_done() {
     let withdrawn = is(Code::FailedPrecondition, "PROPOSAL_WITHDRAWN");
     assert_eq!(refused(approve(&one, &back).await), withdrawn);
     assert_eq!(refused(execute(&author, &back).await), withdrawn);
+    assert_eq!(state(&key(&author, "pay").await), KeyVersionState::Enabled);
+}
 
-    let late = propose(&author, destruction("pay/versions/1")).await;
-    approve(&one, &late).await.unwrap();
-    approve(&two, &late).await.unwrap();
+#[tokio::test]
+async fn what_has_expired_is_never_done() {
+    let mut daemon = Setup::new(Token::new("main")).policy(&policy(2)).start();
+    let [author, one, two] = ["author", "one", "two"].map(|name| daemon.client(name));
+    create(&author, "pay", T::EcP256, &[A::Es256]).await;
+
+    let expired = is(Code::FailedPrecondition, "PROPOSAL_EXPIRED");
+    // Both must approve in time, which a busy machine may not let them.
+    let late = loop {
+        let late = propose(&author, destruction("pay/versions/1")).await;
+        let approvals = [approve(&one, &late).await, approve(&two, &late).await];
+        match approvals.into_iter().find_map(Result::err) {
+            None => break late,
+            Some(status) => assert_eq!(refused::<()>(Err(status)), expired),
+        }
+    };
     until(async || {
         let now = get(&author, &late).await.unwrap();
         (now.state() == State::Expired).then_some(())
     })
     .await;
-    let expired = is(Code::FailedPrecondition, "PROPOSAL_EXPIRED");
     assert_eq!(refused(execute(&author, &late).await), expired);
     assert_eq!(state(&key(&author, "pay").await), KeyVersionState::Enabled);
     // The log is told by the daemon itself, once, also if it is started again.
@@ -213,7 +227,6 @@ async fn what_is_withdrawn_or_expired_is_never_done() {
     let mut expected = expected.map(str::to_owned);
     expected.sort();
     assert_eq!(told, expected);
-    assert!(!steps(&daemon, &back).contains(&"expired".to_owned()));
 }
 
 #[tokio::test]

@@ -137,13 +137,12 @@ async fn twenty_thousand_operations_under_a_hail_of_faults() {
     bench.heals(PATIENCE).await;
     until("it is not ready", PATIENCE, || bench.serving()).await;
     bench.whole(3).await;
-    pause(2500).await;
-    let after = holdings(bench.daemon.pid());
-    eprintln!("descriptors and threads: {before:?} before, {after:?} after");
-    assert!(
-        after.0 <= before.0 + 2 && after.1 <= before.1 + 2,
-        "{before:?} {after:?}"
-    );
+    // Threads that nobody needs any more end after ten seconds; a leak stays.
+    until("descriptors or threads are left", PATIENCE, || {
+        let after = holdings(bench.daemon.pid());
+        after.0 <= before.0 + 2 && after.1 <= before.1 + 2
+    })
+    .await;
     assert_eq!(bench.daemon.pid(), daemon);
     assert_eq!(bench.pin_marks(), 0);
     assert!(bench.calls(Function::Login) <= bench.calls(Function::Initialize));

@@ -159,7 +159,7 @@ async fn a_long_batch_on_a_slow_token_is_not_taken_for_a_hang() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_of_dying_in_an_operation_heals() {
-    let bench = Bench::start(2, 1, "operation_timeout_seconds = 1").await;
+    let bench = Bench::start(2, 1, "operation_timeout_seconds = 2").await;
     let (kind, algorithm) = (KeyType::Rsa2048, Algorithm::RsaOaep256);
     bench
         .create("letters", kind, KeyPurpose::Decrypt, algorithm)
@@ -201,7 +201,7 @@ async fn every_way_of_dying_in_an_operation_heals() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_of_dying_at_the_start_heals() {
-    let bench = Bench::start(2, 1, "start_timeout_seconds = 3").await;
+    let bench = Bench::start(2, 1, "start_timeout_seconds = 8").await;
     for function in [
         Function::Initialize,
         Function::OpenSession,
@@ -244,21 +244,15 @@ async fn workers_that_die_idle_leave_nothing_behind() {
     let (descriptors, threads) = holdings(bench.daemon.pid());
     for _ in 0..6 {
         bench.kill_workers();
-        pause(50).await;
         bench.whole(2).await;
         bench.sign().await.unwrap();
     }
-    // The known-answer check, once a second, looks after the rest.
-    pause(2500).await;
-    let (after, threads_after) = holdings(bench.daemon.pid());
-    assert!(
-        after <= descriptors + 1,
-        "{descriptors} descriptors became {after}"
-    );
-    assert!(
-        threads_after <= threads + 1,
-        "{threads} threads became {threads_after}"
-    );
+    // The known-answer check, once a second, looks after the rest; threads that nobody needs any more end after ten.
+    until("descriptors or threads are left", PATIENCE, || {
+        let (after, threads_after) = holdings(bench.daemon.pid());
+        after <= descriptors + 1 && threads_after <= threads + 1
+    })
+    .await;
 }
 
 /// SoftHSM 2.6 fails when processes log in at once: nobody may see it, and no PIN is to blame.

@@ -13,6 +13,7 @@ use chancery::{
 use tokio::time::Instant;
 
 use super::*;
+use crate::harness::Refusal;
 
 const HS256: algorithm::Algorithm = algorithm::Algorithm::Hmac(Hash::Sha256);
 const PRIVATE: algorithm::Algorithm = algorithm::Algorithm::Rsa15Private;

@@ -209,7 +209,7 @@ async fn a_server_that_went_away_is_told_and_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_is_not_waited_for() {
     let mut place = Place::postgres().await;
-    place.config.operation_timeout = Duration::from_millis(300);
+    place.config.operation_timeout = Duration::from_secs(3);
     let store = place.open().await;
     // Another session holds the row that every callback of this partner needs.
     let seen = store
@@ -233,11 +233,11 @@ async fn a_server_that_hangs_is_not_waited_for() {
         "{reason}"
     );
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    store
-        .replay()
-        .remember("p", "s", [3; 32], at(0), at(60))
-        .await
-        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let replay = store.replay();
+    while let Err(error) = replay.remember("p", "s", [3; 32], at(0), at(60)).await {
+        assert!(Instant::now() < deadline, "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

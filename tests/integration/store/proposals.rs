@@ -2,7 +2,7 @@
 
 use chancery::{
     identity::IdentityName,
-    store::{NewProposal, Proposal, Refusal, Store, StoreError},
+    store::{NewProposal, Proposal, ProposalConfig, Refusal, Settings, Store, StoreError},
 };
 
 use super::place::{at, on_both};
@@ -85,6 +85,43 @@ on_both! {
         let (done, refused): (Vec<_>, Vec<_>) = tasks.join_all().await.into_iter().partition(Result::is_ok);
         assert_eq!(done.len(), 1);
         assert!(refused.into_iter().all(|one| refusal(one) == Refusal::Executed));
+    }
+
+    async fn so_many_of_one_author_stand_open(place) {
+        let settings = Settings {
+            proposals: ProposalConfig { max_open_per_author: 2 },
+            ..Settings::default()
+        };
+        let store = Store::open(&place.config, settings).await.unwrap();
+        let (author, other) = (who("author"), who("other"));
+        let propose = async |by: &IdentityName, now, until| {
+            let new = NewProposal {
+                act: "destroy",
+                subject: "payouts/1",
+                content: b"",
+                author: by,
+                required: 1,
+                expires_at: at(until),
+            };
+            store.proposals().propose(new, at(now)).await.map(|made| made.id)
+        };
+        let full = Err(StoreError::TooManyProposals { limit: 2 });
+        let first = propose(&author, 0, 10).await.unwrap();
+        let second = propose(&author, 0, 20).await.unwrap();
+        assert_eq!(propose(&author, 9, 20).await, full);
+        // Another's do not count, nor what has expired, was executed or withdrawn.
+        propose(&other, 9, 20).await.unwrap();
+        let third = propose(&author, 10, 30).await.unwrap();
+        assert_eq!(propose(&author, 11, 30).await, full);
+        store.proposals().withdraw(third, &author, at(12)).await.unwrap();
+        propose(&author, 13, 30).await.unwrap();
+        assert_eq!(propose(&author, 13, 30).await, full);
+        store.proposals().approve(second, &other, at(14)).await.unwrap();
+        assert_eq!(propose(&author, 14, 30).await, full);
+        store.proposals().execute(second, &author, at(15)).await.unwrap();
+        propose(&author, 15, 30).await.unwrap();
+        assert_eq!(store.proposals().list(None, 10).await.unwrap().len(), 6);
+        assert!(store.proposals().proposal(first).await.is_ok());
     }
 
     async fn proposals_are_listed_from_the_latest(place) {

@@ -5,6 +5,7 @@ use std::{
     net::TcpListener,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use chancery::store::{
@@ -151,11 +152,10 @@ async fn a_server_with_tls_and_a_password_is_used_with_both_and_not_without() {
     secured.password_file("another\n", 0o400);
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'chancery'";
     sqlx::query(sql).execute(&mut beside).await.unwrap();
-    // Whoever is cut off in the middle may be told so, once.
-    let mut tries = 0;
+    // Whoever is cut off in the middle may be told so.
+    let deadline = Instant::now() + Duration::from_secs(60);
     while let Err(error) = remember(2).await {
-        tries += 1;
-        assert!(tries < 5, "{error}");
+        assert!(Instant::now() < deadline, "{error}");
     }
 
     // Not with the old one, nor with a server that anybody could be, nor in the clear.

@@ -98,11 +98,12 @@ class ApprovalCalls:
         request = pb.GetProposalRequest(name=_name(proposal))
         return _proposal(self._call(self.approvals.GetProposal, request).proposal)
 
-    def list_proposals(self, page_size: int = 0) -> Iterator[Proposal]:
-        """Every proposal that the caller has made or may approve, the latest first."""
+    def list_proposals(self, page_size: int = 0, *, states: Iterable[str] = ()) -> Iterator[Proposal]:
+        """Every proposal that the caller has made or may approve, the latest first; or those in one of these states."""
+        numbers = [pb.ProposalState.Value("PROPOSAL_STATE_" + state.upper()) for state in states]
         page_token = ""
         while True:
-            request = pb.ListProposalsRequest(page_size=page_size, page_token=page_token)
+            request = pb.ListProposalsRequest(page_size=page_size, page_token=page_token, states=numbers)
             page = self._call(self.approvals.ListProposals, request)
             yield from (_proposal(message) for message in page.proposals)
             page_token = page.next_page_token

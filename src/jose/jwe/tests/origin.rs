@@ -1,5 +1,7 @@
 //! Messages whose content key proves its origin: made with another library's private operation, and what is refused.
 
+use std::sync::LazyLock;
+
 use rsa::{
     Pkcs1v15Sign, RsaPrivateKey, pkcs8::EncodePublicKey, rand_core::OsRng, traits::PublicKeyParts,
 };

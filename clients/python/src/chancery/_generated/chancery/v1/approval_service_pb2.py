@@ -27,15 +27,15 @@ from chancery._generated.chancery.v1 import resources_pb2 as chancery_dot_v1_dot
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chancery/v1/approval_service.proto\x12\x0b\x63hancery.v1\x1a\x1d\x63hancery/v1/key_service.proto\x1a\x1b\x63hancery/v1/resources.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x02\n\x0bProposedAct\x12\x44\n\x13\x64\x65stroy_key_version\x18\x01 \x01(\x0b\x32%.chancery.v1.DestroyKeyVersionRequestH\x00\x12\x33\n\ncreate_key\x18\x02 \x01(\x0b\x32\x1d.chancery.v1.CreateKeyRequestH\x00\x12\x33\n\nimport_key\x18\x03 \x01(\x0b\x32\x1d.chancery.v1.ImportKeyRequestH\x00\x12\x42\n\x12import_key_version\x18\x04 \x01(\x0b\x32$.chancery.v1.ImportKeyVersionRequestH\x00\x12\x32\n\rchange_policy\x18\x05 \x01(\x0b\x32\x19.chancery.v1.ChangePolicyH\x00\x12\x1a\n\x12wrapped_key_sha256\x18\x06 \x01(\tB\x05\n\x03\x61\x63t\"\x1e\n\x0c\x43hangePolicy\x12\x0e\n\x06sha256\x18\x01 \x01(\t\"\xb5\x03\n\x08Proposal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x03\x61\x63t\x18\x02 \x01(\x0b\x32\x18.chancery.v1.ProposedAct\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.chancery.v1.ProposalState\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x10\n\x08\x61pproval\x18\x05 \x01(\t\x12\x1a\n\x12required_approvals\x18\x06 \x01(\r\x12\x33\n\x0fgiven_approvals\x18\x07 \x03(\x0b\x32\x1a.chancery.v1.GivenApproval\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rwithdraw_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65xecute_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x0c \x01(\t\"S\n\rGivenApproval\x12\x10\n\x08\x61pprover\x18\x01 \x01(\t\x12\x30\n\x0c\x61pprove_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x15\x43reateProposalRequest\x12%\n\x03\x61\x63t\x18\x01 \x01(\x0b\x32\x18.chancery.v1.ProposedAct\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"A\n\x16\x43reateProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\"\"\n\x12GetProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x13GetProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\"=\n\x14ListProposalsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x15ListProposalsResponse\x12(\n\tproposals\x18\x01 \x03(\x0b\x32\x15.chancery.v1.Proposal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16\x41pproveProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x17\x41pproveProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\"\'\n\x17WithdrawProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x18WithdrawProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\";\n\x16\x45xecuteProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bwrapped_key\x18\x02 \x01(\x0c\"a\n\x17\x45xecuteProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\x12\x1d\n\x03key\x18\x02 \x01(\x0b\x32\x10.chancery.v1.Key*\xf9\x01\n\rProposalState\x12\x1e\n\x1aPROPOSAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROPOSAL_STATE_PENDING\x10\x01\x12\x1b\n\x17PROPOSAL_STATE_APPROVED\x10\x02\x12\x1c\n\x18PROPOSAL_STATE_EXECUTING\x10\x03\x12\x1c\n\x18PROPOSAL_STATE_SUCCEEDED\x10\x04\x12\x19\n\x15PROPOSAL_STATE_FAILED\x10\x05\x12\x1c\n\x18PROPOSAL_STATE_WITHDRAWN\x10\x06\x12\x1a\n\x16PROPOSAL_STATE_EXPIRED\x10\x07\x32\xb3\x04\n\x0f\x41pprovalService\x12Y\n\x0e\x43reateProposal\x12\".chancery.v1.CreateProposalRequest\x1a#.chancery.v1.CreateProposalResponse\x12P\n\x0bGetProposal\x12\x1f.chancery.v1.GetProposalRequest\x1a .chancery.v1.GetProposalResponse\x12V\n\rListProposals\x12!.chancery.v1.ListProposalsRequest\x1a\".chancery.v1.ListProposalsResponse\x12\\\n\x0f\x41pproveProposal\x12#.chancery.v1.ApproveProposalRequest\x1a$.chancery.v1.ApproveProposalResponse\x12_\n\x10WithdrawProposal\x12$.chancery.v1.WithdrawProposalRequest\x1a%.chancery.v1.WithdrawProposalResponse\x12\\\n\x0f\x45xecuteProposal\x12#.chancery.v1.ExecuteProposalRequest\x1a$.chancery.v1.ExecuteProposalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"chancery/v1/approval_service.proto\x12\x0b\x63hancery.v1\x1a\x1d\x63hancery/v1/key_service.proto\x1a\x1b\x63hancery/v1/resources.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\x02\n\x0bProposedAct\x12\x44\n\x13\x64\x65stroy_key_version\x18\x01 \x01(\x0b\x32%.chancery.v1.DestroyKeyVersionRequestH\x00\x12\x33\n\ncreate_key\x18\x02 \x01(\x0b\x32\x1d.chancery.v1.CreateKeyRequestH\x00\x12\x33\n\nimport_key\x18\x03 \x01(\x0b\x32\x1d.chancery.v1.ImportKeyRequestH\x00\x12\x42\n\x12import_key_version\x18\x04 \x01(\x0b\x32$.chancery.v1.ImportKeyVersionRequestH\x00\x12\x32\n\rchange_policy\x18\x05 \x01(\x0b\x32\x19.chancery.v1.ChangePolicyH\x00\x12\x1a\n\x12wrapped_key_sha256\x18\x06 \x01(\tB\x05\n\x03\x61\x63t\"\x1e\n\x0c\x43hangePolicy\x12\x0e\n\x06sha256\x18\x01 \x01(\t\"\xb5\x03\n\x08Proposal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x03\x61\x63t\x18\x02 \x01(\x0b\x32\x18.chancery.v1.ProposedAct\x12)\n\x05state\x18\x03 \x01(\x0e\x32\x1a.chancery.v1.ProposalState\x12\x0e\n\x06\x61uthor\x18\x04 \x01(\t\x12\x10\n\x08\x61pproval\x18\x05 \x01(\t\x12\x1a\n\x12required_approvals\x18\x06 \x01(\r\x12\x33\n\x0fgiven_approvals\x18\x07 \x03(\x0b\x32\x1a.chancery.v1.GivenApproval\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rwithdraw_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x65xecute_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07outcome\x18\x0c \x01(\t\"S\n\rGivenApproval\x12\x10\n\x08\x61pprover\x18\x01 \x01(\t\x12\x30\n\x0c\x61pprove_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x15\x43reateProposalRequest\x12%\n\x03\x61\x63t\x18\x01 \x01(\x0b\x32\x18.chancery.v1.ProposedAct\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"A\n\x16\x43reateProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\"\"\n\x12GetProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\">\n\x13GetProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\"i\n\x14ListProposalsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12*\n\x06states\x18\x03 \x03(\x0e\x32\x1a.chancery.v1.ProposalState\"Z\n\x15ListProposalsResponse\x12(\n\tproposals\x18\x01 \x03(\x0b\x32\x15.chancery.v1.Proposal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x16\x41pproveProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"B\n\x17\x41pproveProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\"\'\n\x17WithdrawProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x18WithdrawProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\";\n\x16\x45xecuteProposalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bwrapped_key\x18\x02 \x01(\x0c\"a\n\x17\x45xecuteProposalResponse\x12\'\n\x08proposal\x18\x01 \x01(\x0b\x32\x15.chancery.v1.Proposal\x12\x1d\n\x03key\x18\x02 \x01(\x0b\x32\x10.chancery.v1.Key*\xf9\x01\n\rProposalState\x12\x1e\n\x1aPROPOSAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16PROPOSAL_STATE_PENDING\x10\x01\x12\x1b\n\x17PROPOSAL_STATE_APPROVED\x10\x02\x12\x1c\n\x18PROPOSAL_STATE_EXECUTING\x10\x03\x12\x1c\n\x18PROPOSAL_STATE_SUCCEEDED\x10\x04\x12\x19\n\x15PROPOSAL_STATE_FAILED\x10\x05\x12\x1c\n\x18PROPOSAL_STATE_WITHDRAWN\x10\x06\x12\x1a\n\x16PROPOSAL_STATE_EXPIRED\x10\x07\x32\xb3\x04\n\x0f\x41pprovalService\x12Y\n\x0e\x43reateProposal\x12\".chancery.v1.CreateProposalRequest\x1a#.chancery.v1.CreateProposalResponse\x12P\n\x0bGetProposal\x12\x1f.chancery.v1.GetProposalRequest\x1a .chancery.v1.GetProposalResponse\x12V\n\rListProposals\x12!.chancery.v1.ListProposalsRequest\x1a\".chancery.v1.ListProposalsResponse\x12\\\n\x0f\x41pproveProposal\x12#.chancery.v1.ApproveProposalRequest\x1a$.chancery.v1.ApproveProposalResponse\x12_\n\x10WithdrawProposal\x12$.chancery.v1.WithdrawProposalRequest\x1a%.chancery.v1.WithdrawProposalResponse\x12\\\n\x0f\x45xecuteProposal\x12#.chancery.v1.ExecuteProposalRequest\x1a$.chancery.v1.ExecuteProposalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'chancery.v1.approval_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROPOSALSTATE']._serialized_start=1833
-  _globals['_PROPOSALSTATE']._serialized_end=2082
+  _globals['_PROPOSALSTATE']._serialized_start=1877
+  _globals['_PROPOSALSTATE']._serialized_end=2126
   _globals['_PROPOSEDACT']._serialized_start=145
   _globals['_PROPOSEDACT']._serialized_end=489
   _globals['_CHANGEPOLICY']._serialized_start=491
@@ -53,21 +53,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETPROPOSALRESPONSE']._serialized_start=1235
   _globals['_GETPROPOSALRESPONSE']._serialized_end=1297
   _globals['_LISTPROPOSALSREQUEST']._serialized_start=1299
-  _globals['_LISTPROPOSALSREQUEST']._serialized_end=1360
-  _globals['_LISTPROPOSALSRESPONSE']._serialized_start=1362
-  _globals['_LISTPROPOSALSRESPONSE']._serialized_end=1452
-  _globals['_APPROVEPROPOSALREQUEST']._serialized_start=1454
-  _globals['_APPROVEPROPOSALREQUEST']._serialized_end=1492
-  _globals['_APPROVEPROPOSALRESPONSE']._serialized_start=1494
-  _globals['_APPROVEPROPOSALRESPONSE']._serialized_end=1560
-  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_start=1562
-  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_end=1601
-  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_start=1603
-  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_end=1670
-  _globals['_EXECUTEPROPOSALREQUEST']._serialized_start=1672
-  _globals['_EXECUTEPROPOSALREQUEST']._serialized_end=1731
-  _globals['_EXECUTEPROPOSALRESPONSE']._serialized_start=1733
-  _globals['_EXECUTEPROPOSALRESPONSE']._serialized_end=1830
-  _globals['_APPROVALSERVICE']._serialized_start=2085
-  _globals['_APPROVALSERVICE']._serialized_end=2648
+  _globals['_LISTPROPOSALSREQUEST']._serialized_end=1404
+  _globals['_LISTPROPOSALSRESPONSE']._serialized_start=1406
+  _globals['_LISTPROPOSALSRESPONSE']._serialized_end=1496
+  _globals['_APPROVEPROPOSALREQUEST']._serialized_start=1498
+  _globals['_APPROVEPROPOSALREQUEST']._serialized_end=1536
+  _globals['_APPROVEPROPOSALRESPONSE']._serialized_start=1538
+  _globals['_APPROVEPROPOSALRESPONSE']._serialized_end=1604
+  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_start=1606
+  _globals['_WITHDRAWPROPOSALREQUEST']._serialized_end=1645
+  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_start=1647
+  _globals['_WITHDRAWPROPOSALRESPONSE']._serialized_end=1714
+  _globals['_EXECUTEPROPOSALREQUEST']._serialized_start=1716
+  _globals['_EXECUTEPROPOSALREQUEST']._serialized_end=1775
+  _globals['_EXECUTEPROPOSALRESPONSE']._serialized_start=1777
+  _globals['_EXECUTEPROPOSALRESPONSE']._serialized_end=1874
+  _globals['_APPROVALSERVICE']._serialized_start=2129
+  _globals['_APPROVALSERVICE']._serialized_end=2692
 # @@protoc_insertion_point(module_scope)

@@ -72,7 +72,8 @@ class ApprovalServiceServicer(object):
     """
 
     def CreateProposal(self, request, context):
-        """Proposes an act that is under approval. Whoever may do it may propose it. Nothing is done.
+        """Proposes an act that is under approval. Whoever may do it may propose it. Nothing is done. Of one author so many
+        stand open at the same time; further ones are refused, RESOURCE_EXHAUSTED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
