@@ -185,7 +185,7 @@ async fn a_name_is_not_given_again_while_its_token_is_away() {
     daemon.terminate().await;
     fs::remove_dir_all(&here).unwrap();
     fs::create_dir(&here).unwrap();
-    twin(&daemon.tokens()[1].token);
+    daemon.tokens()[1].token.initialize();
     daemon.start_again();
     let client = daemon.client("test");
     let status = client.keys().create_key(in_token("main")).await;
@@ -220,4 +220,3 @@ async fn a_module_that_hangs_does_not_hold_up_the_other_token() {
     assert!(daemon.admin_get("/readyz").1.contains("main: ready\n"));
     control.clear().unwrap();
 }
-use crate::calls::{create, new_key};
