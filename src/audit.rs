@@ -204,6 +204,16 @@ impl Audit {
         self.queue.wait(self.queue.push_outcomes(outcomes))
     }
 
+    /// Ready when every record that was made so far is durable, intents too: for what stays done when the power fails
+    /// before it is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`]; then it must not be done.
+    pub fn on_disk(&self) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
+        self.queue.on_disk()
+    }
+
     /// Records that something was refused. Ready when that is durable.
     ///
     /// # Errors

@@ -178,6 +178,19 @@ impl Queue {
         self.wait(taken)
     }
 
+    /// Ready when everything so far is on the disk.
+    pub(super) fn on_disk(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
+        let taken = self.open_state().map(|mut state| {
+            let (waiter, waiting) = oneshot::channel();
+            state.work.flushes.push(waiter);
+            self.came(state);
+            waiting
+        });
+        self.wait(taken)
+    }
+
     /// Waits until everything so far is on the disk. Blocks.
     pub(super) fn flush(&self) -> Result<(), AuditError> {
         let mut state = self.state();

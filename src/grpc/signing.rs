@@ -230,7 +230,7 @@ impl Services {
             bytes,
             version,
             algorithm,
-        } = long.finish(self.soon(&call).deadline).await?;
+        } = long.finish(&self.signer, &self.soon(&call)).await?;
         Ok(v1::SignChunksResponse {
             signature_crc32c: crc32c::crc32c(&bytes),
             signature: bytes.into(),

@@ -325,6 +325,11 @@ impl Account {
         Ok(())
     }
 
+    /// What was begun may still be done: nothing more begins.
+    pub(super) fn goes_on<S>(&self, _granted: Granted<S>) {
+        self.state().idle = None;
+    }
+
     /// What came of the last intent, where the call's own result does not tell.
     pub(super) fn ends(&self, ending: Ending) {
         if let Some(act) = self.state().acts.last_mut() {

@@ -25,6 +25,7 @@ mod bounds;
 mod command;
 mod once;
 mod proposal;
+mod recorded;
 mod wider_policy;
 
 /// `author` may do it, and is an approver too; `one`, `two` and `three` approve.

@@ -12,8 +12,10 @@ use chancery::{
     },
 };
 use prost_types::FieldMask;
+use serde_json::Value;
 
 use crate::{
+    audited::{events, log_of, records},
     calls::{OpenSsl, create, message, new_key, public_key},
     harness::{Daemon, Refusal, Setup, until},
     softhsm::Token,
@@ -99,8 +101,7 @@ fn states(key: &Key) -> Vec<State> {
 
 async fn key_ids(client: &Client) -> usize {
     let response = client.keys().get_jwks(GetJwksRequest {}).await;
-    let set: serde_json::Value =
-        serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
+    let set: Value = serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
     set["keys"].as_array().unwrap().len()
 }
 
@@ -368,7 +369,7 @@ async fn two_daemons_with_one_store_and_one_token_agree() {
 
 #[tokio::test]
 async fn a_key_is_rotated_by_schedule_once() {
-    let daemon = Daemon::with(Token::new("main"));
+    let mut daemon = Daemon::with(Token::new("main"));
     let client = daemon.client("test");
     create(&client, "pay", T::EcP256, &[A::Es256]).await;
     let wanted = |seconds: Option<i64>| Key {
@@ -392,4 +393,16 @@ async fn a_key_is_rotated_by_schedule_once() {
         .await
         .unwrap();
     assert!(key(&client, "pay").await.next_rotation_time.is_none());
+
+    // The log knew of it before the token did.
+    daemon.terminate().await;
+    let records = records(&log_of(&daemon));
+    let changes = events(&records, "key_changed");
+    let by_schedule: Vec<_> = changes
+        .iter()
+        .filter(|change| change["by"].is_null() && change["key"] == "pay")
+        .map(|change| (change["act"].as_str().unwrap(), &change["version"]))
+        .collect();
+    assert_eq!(by_schedule[0], ("rotation_due", &Value::Null));
+    assert_eq!(by_schedule[1], ("created", &Value::from(2)));
 }
