@@ -181,7 +181,7 @@ async fn a_quiet_caller_waits_for_few_of_a_noisy_one() {
 fn done_for_others_during_the_last(daemon: &Daemon) -> usize {
     let records = records(&log_of(daemon));
     let number = |value: &Value| value.as_u64().unwrap();
-    let is_of_payouts = |record: &&Value| record["event"]["intent"]["key"] == "payouts/1";
+    let is_of_payouts = |record: &&Value| record["event"]["intent"]["subject"]["key"] == "payouts";
     let last = records.iter().rfind(is_of_payouts).unwrap();
     let begun = number(&last["sequence"]);
     let done = |record: &Value| record["event"]["outcome"]["intent"].as_u64();
