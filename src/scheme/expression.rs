@@ -114,13 +114,13 @@ impl Expression {
             if !segment.then.iter().any(Function::is_join) {
                 continue;
             }
-            match segment.start(context) {
+            let joined = segment.start(context).and_then(|start| {
+                function::joined(&segment.then, start).map_err(|fault| segment.error(fault))
+            });
+            match joined {
                 // Other bytes stand in its place.
                 Err(error) if error.fault == Fault::Absent => {}
-                start => {
-                    let joined = function::joined(&segment.then, start?);
-                    found.extend(joined.map_err(|fault| segment.error(fault))?);
-                }
+                joined => found.extend(joined?),
             }
         }
         Ok(found)

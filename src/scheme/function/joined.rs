@@ -64,21 +64,33 @@ pub(in crate::scheme) fn joins_field(
     let Some((split, rest)) = functions.split_first() else {
         return false;
     };
-    let is_raw = split.shown == "raw-json-fields";
-    let from_json = is_raw || split.shown == "json-fields";
-    let name = match (whole, field) {
-        // The type of a value is lost, and so is whether there is anything inside of it.
-        (Source::Body, Source::Json { decrypted, path }) if from_json && !decrypted => path,
-        (Source::Decrypted, Source::Json { decrypted, path }) if from_json && *decrypted => path,
-        (Source::Body, Source::RawJson(path)) if is_raw => path,
-        (Source::Body, Source::FormField(name)) if split.shown == "form-fields" => {
-            return is_kept(name, rest);
+    if !matches!(split.kind, Kind::Split(_)) {
+        return false;
+    }
+    let raw = ["raw-json-fields", "raw-form-fields", "query-fields"].contains(&&*split.shown);
+    let json = split.shown.ends_with("json-fields");
+    match (whole, field) {
+        // Of a value as text neither its type is known, nor whether there is anything inside of it.
+        (Source::Body, Source::Json { decrypted, path }) if json && !decrypted => path
+            .first()
+            .is_some_and(|name| (raw || path.len() == 1) && is_kept(name, rest)),
+        (Source::Decrypted, Source::Json { decrypted, path }) if json && *decrypted => path
+            .first()
+            .is_some_and(|name| (raw || path.len() == 1) && is_kept(name, rest)),
+        (Source::Body, Source::RawJson(path)) if json && raw => {
+            path.first().is_some_and(|name| is_kept(name, rest))
         }
-        _ => return false,
-    };
-    match &**name {
-        [name] => is_kept(name, rest),
-        [name, ..] if is_raw => is_kept(name, rest),
+        (Source::Body, Source::FormField(name)) | (Source::Query, Source::QueryField(name))
+            if !json =>
+        {
+            // A name that is not decoded yet could be written so that a list of names does not know it.
+            let lists_known = rest.iter().all(|one| match &one.kind {
+                Kind::Only(_) => false,
+                Kind::Exclude(names) => !names.iter().any(|name| name.contains(['%', '+'])),
+                _ => true,
+            });
+            (!raw || lists_known) && is_kept(name, rest)
+        }
         _ => false,
     }
 }

@@ -201,6 +201,26 @@ fn a_field_that_is_not_joined_tells_neither_time_nor_message() {
             false,
         ),
         (r#""form-fields", { field = "id" }"#, "form.id", false),
+        (
+            r#""raw-form-fields", { exclude = ["x"] }, { join = "&", pair = "=" }"#,
+            "form.id",
+            true,
+        ),
+        (
+            r#""raw-form-fields", { exclude = ["%69d"] }, { join = "&", pair = "=" }"#,
+            "form.id",
+            false,
+        ),
+        (
+            r#""raw-form-fields", { only = ["id"] }, { join = "&", pair = "=" }"#,
+            "form.id",
+            false,
+        ),
+        (
+            r#""form-fields", { join = "&", pair = "=" }"#,
+            "query.id",
+            false,
+        ),
     ] {
         for more in [time(field), replay(field)] {
             let read = read(then, "\"method\"", &more);
