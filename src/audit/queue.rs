@@ -327,7 +327,7 @@ impl Queue {
         let wake = match state.rest {
             Rest::Awake => false,
             Rest::Idle => true,
-            Rest::Lingering => state.is_waited_for(),
+            Rest::Lingering => state.is_pressing(),
             Rest::Gathering => state.is_due(),
         };
         if wake {
@@ -386,17 +386,17 @@ impl State {
         let rests = match so {
             Rest::Awake => false,
             Rest::Idle => self.work.is_empty(),
-            Rest::Lingering => !self.is_waited_for(),
+            Rest::Lingering => !self.is_pressing(),
             Rest::Gathering => !self.is_due(),
         };
         self.rest = if rests { so } else { Rest::Awake };
         rests
     }
 
-    /// Whether there is more than intents.
-    fn is_waited_for(&self) -> bool {
+    /// Whether there is more than a few intents.
+    fn is_pressing(&self) -> bool {
         let work = &self.work;
-        work.last || !work.flushes.is_empty() || work.urgent > 0
+        work.last || !work.flushes.is_empty() || work.urgent > 0 || work.events.len() > FEW
     }
 
     /// Whether what waits should be written now: as many wait for it as could still come.
@@ -440,6 +440,8 @@ impl fmt::Debug for Queue {
 const MOST: usize = 16_384;
 /// How long the disk may take before nothing new is begun.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many bytes of intents wait for an outcome: of a batch, much is written while the token is at work.
+const FEW: usize = 16 << 10;
 /// How long an intent that nothing follows waits to be written.
 const LINGERS: Duration = Duration::from_millis(10);
 /// Memory for events that is kept for the next ones, in bytes.
