@@ -101,8 +101,7 @@ fn states(key: &Key) -> Vec<State> {
 
 async fn key_ids(client: &Client) -> usize {
     let response = client.keys().get_jwks(GetJwksRequest {}).await;
-    let set: Value =
-        serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
+    let set: Value = serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
     set["keys"].as_array().unwrap().len()
 }
 
