@@ -45,6 +45,17 @@ impl Client {
     ///
     /// [`ConfigError`] names the file that can't be read or the setting that is wrong.
     pub fn connect(config: &Config) -> Result<Self, ConfigError> {
+        Self::connect_within(config, None)
+    }
+
+    /// The same, with a deadline on connecting and on every call that [`Self::request`] makes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::connect`].
+    pub fn connect_within(config: &Config, timeout: Option<Duration>) -> Result<Self, ConfigError> {
+        // A call's own deadline begins when there is a connection.
+        let patience = timeout.map_or(CONNECT_TIMEOUT, |timeout| timeout.min(CONNECT_TIMEOUT));
         let (uri, host) = config.endpoint()?;
         let read = |path: &std::path::Path| {
             fs::read(path).map_err(|source| ConfigError::Unreadable {
@@ -69,20 +80,18 @@ impl Client {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(ca))
             .identity(Identity::from_pem(read(&config.certificate)?, key))
-            .domain_name(config.server_name.clone().unwrap_or(host));
+            .domain_name(config.server_name.clone().unwrap_or(host))
+            .timeout(patience);
         let channel = Endpoint::from_shared(uri)
             .and_then(|endpoint| endpoint.user_agent(USER_AGENT))
             .and_then(|endpoint| endpoint.tls_config(tls))
             .map_err(|error| ConfigError::Tls(config::chain(&error)))?
-            .connect_timeout(CONNECT_TIMEOUT)
+            .connect_timeout(patience)
             .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .tcp_nodelay(true)
             .connect_lazy();
-        Ok(Self {
-            channel,
-            timeout: None,
-        })
+        Ok(Self { channel, timeout })
     }
 
     /// The same, with a deadline on every call that [`Self::request`] makes.
@@ -164,6 +173,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 /// A body of 20 MiB, the most that is signed, and all that stands around it.
 const MAX_HTTP_MESSAGE: usize = 24 * 1024 * 1024;
+/// The longest that TCP may take to connect, and that TLS may take after it.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// A daemon that vanished without a word is noticed after the sum of these two.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);

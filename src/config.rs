@@ -25,7 +25,7 @@ use crate::{
 mod location;
 mod platforms;
 
-pub use platforms::{Platforms, load_partners};
+pub use platforms::{Files, Platforms, load_partners};
 
 /// The whole configuration, checked. Paths are absolute.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ pub struct Config {
     pub replay: store::ReplayConfig,
     /// Where the files of schemes and partners are.
     pub platforms: Platforms,
+    /// What these files looked like just before they were read.
+    pub seen_platforms: Files,
     /// The partners and schemes that are in them.
     pub partners: Partners,
     /// The audit log.
@@ -191,6 +193,8 @@ impl Config {
             fs::read_dir(directory)
                 .map_err(|error| fault(key, format!("{}: {error}", directory.display())))?;
         }
+        // Before reading: what changes meanwhile, or while the daemon starts, is read again.
+        let seen_platforms = platforms.fingerprint();
         let partners = load_partners(&platforms)?;
         let tokens = file
             .tokens
@@ -243,6 +247,7 @@ impl Config {
             tokens,
             keys: file.keys,
             platforms,
+            seen_platforms,
             partners,
         })
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, Semaphore, watch},
+    sync::{Mutex, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -37,7 +37,7 @@ pub use worker::run as run_worker;
 use fair::{Room, Who};
 use gather::Gather;
 use known::Known;
-use long_mac::MAX_LONG_MACS;
+use long_mac::Places;
 use pool::{Cause, Pool, Repeat};
 use protocol::{KeyReference, Reply, Request};
 
@@ -66,6 +66,7 @@ mod pool;
 mod protocol;
 mod record;
 mod sign;
+mod state_file;
 mod worker;
 
 /// A token that is being served.
@@ -76,7 +77,7 @@ pub struct Token {
     _servers: JoinSet<()>,
     next_stream: AtomicU64,
     /// Each long MAC holds a session of the token while its chunks come.
-    long_macs: Arc<Semaphore>,
+    long_macs: Arc<Places>,
     /// Keys are made one after the other. Two at once might be twins, of which neither can be used; and SoftHSM 2.6
     /// never shows a process that writes what another wrote at the same time.
     creating: Mutex<()>,
@@ -113,7 +114,7 @@ impl Token {
             gather,
             _servers: servers,
             next_stream: AtomicU64::new(1),
-            long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
+            long_macs: Arc::default(),
             creating: Mutex::default(),
         }
     }

@@ -238,6 +238,7 @@ impl Server {
             hangup,
             config.policy_file.clone(),
             config.platforms.clone(),
+            config.seen_platforms.clone(),
             Arc::clone(&signer),
             Arc::clone(&endpoint),
         ));

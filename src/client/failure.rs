@@ -122,6 +122,13 @@ fn of_the_connection(error: &(dyn Error + 'static)) -> Option<Failure> {
             None => unreachable(error),
         });
     }
+    if error.to_string() == HANDSHAKE_TIMEOUT {
+        return Some(Failure::own(
+            Code::Unavailable,
+            "UNREACHABLE",
+            "can't reach the daemon: something takes the connection, but says nothing of TLS within the time-out",
+        ));
+    }
     let named = error.source().and_then(of_the_connection);
     if named.is_none() && error.is::<tonic::ConnectError>() {
         return Some(unreachable(error));
@@ -174,6 +181,8 @@ fn of_alert(alert: &str) -> Failure {
 }
 
 const TIMEOUT: &str = "Timeout expired";
+/// What tonic says, of a type that it shows nobody.
+const HANDSHAKE_TIMEOUT: &str = "TLS handshake timeout.";
 const CANCELLED: &str = "operation was canceled";
 const ALERT: &str = "received fatal alert: ";
 /// RFC 8446 section 6.2, by their names in `rustls`.

@@ -26,6 +26,9 @@ pub struct Platforms {
     pub partners: Option<PathBuf>,
 }
 
+/// When each file was written, and how long it is.
+pub type Files = BTreeMap<PathBuf, (SystemTime, u64)>;
+
 impl Platforms {
     pub(super) fn resolved(self, base: &Path) -> Self {
         let resolve = |path: Option<PathBuf>| path.map(|path| base.join(path));
@@ -37,7 +40,7 @@ impl Platforms {
 
     /// When each file of the directories, and of those below them, was written, and how long it is: to tell whether
     /// anything has changed.
-    pub fn fingerprint(&self) -> BTreeMap<PathBuf, (SystemTime, u64)> {
+    pub fn fingerprint(&self) -> Files {
         let mut found = BTreeMap::new();
         let mut left: Vec<(PathBuf, u8)> = self
             .directories()

@@ -205,7 +205,7 @@ impl Services {
                 Ok(Some(Part::Chunk(chunk))) => {
                     checksum = crc32c::crc32c_append(checksum, &chunk);
                     if let Err(error) = long.update(chunk).await {
-                        break Err(error.into());
+                        return Err(long.refuse(error).await.into());
                     }
                 }
                 Ok(Some(Part::Header(_))) => {

@@ -16,6 +16,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::state_file;
+
 /// Where the PIN of a token is read from. Never the command line, never the environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -164,12 +166,8 @@ impl Mark {
     ///
     /// If it can't be written.
     pub(super) fn prepare(&self) -> io::Result<File> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(self.prepared())?;
+        let mut file = state_file::open(&self.prepared(), 0o600)?;
+        file.set_len(0)?;
         file.write_all(&[b' '; 256])?;
         Ok(file)
     }

@@ -47,6 +47,7 @@ use super::{
         Capabilities, Inventory, MechanismFacts, Selector, Setup, StartError, Started, TokenFacts,
         receive, send,
     },
+    state_file,
 };
 
 /// Runs a worker until the daemon closes its socket. Never returns in the ordinary course.
@@ -186,7 +187,7 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
         StartError::Token(Fault::new(
             Treatment::Configuration,
             "start lock",
-            format!("{}: {error}", setup.state_directory.display()),
+            error.to_string(),
         ))
     })?;
     // Without this flag a module may assume one thread: two crash or hang it.
@@ -204,11 +205,8 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
 /// One for each module, so that one that hangs holds up no other.
 fn lock(directory: &Path, module: &Path) -> io::Result<File> {
     let module = hex::encode(Sha256::digest(module.as_os_str().as_bytes()));
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(directory.join(format!("start-{}.lock", &module[..16])))?;
+    let path = directory.join(format!("start-{}.lock", &module[..16]));
+    let file = state_file::open(&path, 0o600)?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)
 }

@@ -15,19 +15,21 @@ use crate::{
     tls::Endpoint,
 };
 
-/// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said.
+/// Reloads on SIGHUP, and when a file has changed. A bad file changes nothing, and is said. `seen_platforms` is what
+/// the files of schemes and partners looked like just before they were read.
 pub(super) async fn reload_on_change(
     mut hangup: Signal,
     policy_file: PathBuf,
     platforms: config::Platforms,
+    mut seen_platforms: config::Files,
     signer: Arc<Signer>,
     endpoint: Arc<Endpoint>,
 ) {
     let mut ticks = interval(endpoint.reload_interval().min(Duration::from_secs(5)));
-    let mut seen = fingerprint(&policy_file);
+    // It was read long ago, before the store was open and the ports were bound: once more, then, whatever it looks like.
+    let mut seen = None;
     let mut waiting = false;
     let mut forgotten = false;
-    let mut seen_platforms = platforms.fingerprint();
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,

@@ -1,5 +1,7 @@
 //! Signing a message of any length as it comes, in constant memory.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use sha2::Digest;
 
@@ -159,6 +161,16 @@ impl LongSignature {
         };
         let signed = signed.await;
         account.close(signed).await
+    }
+
+    /// Gives up because of an error of [`LongSignature::update`]; gives what to answer, once that is recorded.
+    pub async fn refuse(self, error: Error) -> Error {
+        if let LongKind::Mac(mac) = self.kind {
+            mac.abort().await;
+        }
+        match self.account.close::<Infallible>(Err(error)).await {
+            Err(error) => error,
+        }
     }
 
     /// Gives up, so that the token keeps nothing of it.

@@ -1,6 +1,6 @@
 //! The life of keys through the shipped daemon: versions, states, rotation, destruction; requests that are done once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chancery::{
     client::{Client, Code},
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     audited::{events, log_of, records},
     calls::{OpenSsl, create, message, new_key, public_key},
-    harness::{Daemon, Refusal, Setup},
+    harness::{Daemon, Refusal, Setup, until},
     softhsm::Token,
     store::postgres::Server,
 };
@@ -103,20 +103,6 @@ async fn key_ids(client: &Client) -> usize {
     let response = client.keys().get_jwks(GetJwksRequest {}).await;
     let set: Value = serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
     set["keys"].as_array().unwrap().len()
-}
-
-/// Asks until it is so.
-async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let ask_on = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(60), ask_on).await;
-    answer.expect("it never was so")
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod audit_settings;
 mod audit_sinks;
 mod audited;
 mod auditor;
+mod begun;
 mod calls;
 mod check;
 mod cli;

@@ -254,6 +254,33 @@ fn an_older_log_beside_a_newer_checkpoint_is_refused() {
     );
 }
 
+/// Each checkpoint is told of in the log once it is there: without it nothing vouches for what the log says.
+#[test]
+fn a_checkpoint_that_was_removed_or_replaced_by_an_older_one_is_missed() {
+    let mut log = Log::new();
+    let path = log.path().join("checkpoint");
+    log.sign("one");
+    log.checkpoint();
+    let older = fs::read(&path).unwrap();
+    log.sign("two");
+    log.checkpoint();
+    log.sign("three");
+    log.checkpoint();
+    let directory = log.close();
+    let newest = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    for found in [0, 3] {
+        let error = Audit::open(opening(directory.path())).unwrap_err();
+        match error {
+            OpenError::CheckpointGone { told, found: at } => assert_eq!((told, at), (6, found)),
+            other => panic!("{other}"),
+        }
+        fs::write(&path, &older).unwrap();
+    }
+    fs::write(&path, newest).unwrap();
+    Audit::open(opening(directory.path())).unwrap();
+}
+
 #[test]
 fn segments_end_by_size_and_a_log_spans_them() {
     let directory = TempDir::new().unwrap();

@@ -181,7 +181,8 @@ impl Session<'_> {
             dev_directory: global.dev,
         };
         let config = Config::resolve(wanted, self.environment)?;
-        Ok(Client::connect(&config)?.with_timeout(seconds.map(Duration::from_secs)))
+        let timeout = seconds.map(Duration::from_secs);
+        Ok(Client::connect_within(&config, timeout)?)
     }
 
     async fn run(&mut self, command: Command) -> Result<(), Trouble> {

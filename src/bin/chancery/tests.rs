@@ -298,6 +298,15 @@ async fn a_daemon_that_is_late_or_away_is_unavailable() {
         "{}",
         away.stderr
     );
+
+    // The kernel takes the connection; nobody says anything.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let line = ["health", "--timeout", "1", "--addr", &address];
+    let unheard = chancery(&daemon, &line, &b""[..]).await;
+    assert_eq!(unheard.exit, Exit::Unavailable, "{}", unheard.stderr);
+    let said = "says nothing of TLS within the time-out";
+    assert!(unheard.stderr.contains(said), "{}", unheard.stderr);
 }
 
 #[tokio::test]

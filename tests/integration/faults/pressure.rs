@@ -11,28 +11,8 @@ use crate::audited::{log_of, records};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_bad_ciphertexts_moves_nothing() {
     let bench = Bench::start(2, 1, "").await;
-    let cases = [
-        (
-            "letters",
-            KeyType::Rsa2048,
-            KeyPurpose::Decrypt,
-            Algorithm::RsaOaep256,
-        ),
-        (
-            "agreements",
-            KeyType::EcP256,
-            KeyPurpose::Decrypt,
-            Algorithm::EcdhEsA256kw,
-        ),
-        (
-            "wraps",
-            KeyType::Aes256,
-            KeyPurpose::Wrap,
-            Algorithm::A256kw,
-        ),
-    ];
     let mut storms = Vec::new();
-    for (id, kind, purpose, algorithm) in cases {
+    for (id, kind, purpose, algorithm) in OPENERS {
         bench.create(id, kind, purpose, algorithm).await;
         let name = format!("keys/{id}");
         let good = bench.encrypt(&name, algorithm).await;

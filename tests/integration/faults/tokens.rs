@@ -5,10 +5,7 @@ use std::{process::Command, sync::Arc};
 use chancery::proto::v1::{Algorithm as A, KeyType as T};
 
 use super::{pin::serials, *};
-use crate::{
-    calls::{create, new_key},
-    softhsm::{PIN, SO_PIN},
-};
+use crate::calls::{create, new_key};
 
 /// What is wrong, how it is made so, and what is said of it.
 type Case = (&'static str, fn(&mut Seat, &Path), &'static [&'static str]);
@@ -51,7 +48,7 @@ async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
         ),
         (
             "two of that name",
-            |seat, _| twin(&seat.token),
+            |seat, _| seat.token.initialize(),
             &["2 tokens fit label", "name one by its serial number"],
         ),
     ];
@@ -112,7 +109,7 @@ async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_serial_number_chooses_between_twins() {
     let token = Token::new("twins");
-    twin(&token);
+    token.initialize();
     let serials = serials(&token);
     assert_eq!(serials.len(), 2);
     let mut setup = Setup::new(token);
@@ -188,7 +185,7 @@ async fn a_name_is_not_given_again_while_its_token_is_away() {
     daemon.terminate().await;
     fs::remove_dir_all(&here).unwrap();
     fs::create_dir(&here).unwrap();
-    twin(&daemon.tokens()[1].token);
+    daemon.tokens()[1].token.initialize();
     daemon.start_again();
     let client = daemon.client("test");
     let status = client.keys().create_key(in_token("main")).await;
@@ -222,21 +219,4 @@ async fn a_module_that_hangs_does_not_hold_up_the_other_token() {
     assert!(took < Duration::from_secs(120));
     assert!(daemon.admin_get("/readyz").1.contains("main: ready\n"));
     control.clear().unwrap();
-}
-
-/// Initialises another token with the same label beside this one, or in its place.
-fn twin(token: &Token) {
-    let mut command = token.command("softhsm2-util");
-    let label = token.label();
-    command.args([
-        "--init-token",
-        "--free",
-        "--label",
-        label,
-        "--so-pin",
-        SO_PIN,
-        "--pin",
-        PIN,
-    ]);
-    assert!(command.output().unwrap().status.success());
 }

@@ -21,6 +21,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{DAEMON, MAC, SECRET, client_with, mac, sign};
 use crate::{
+    audited::{events, log_of, records},
     calls::{OpenSsl, create, digest, public_key},
     harness::{ALLOW_TEST, Refusal, Setup, Shared},
     repeated::{put, turn},
@@ -337,6 +338,19 @@ max_bytes = 1048576
         let refusal = Refusal::expect(call.await.unwrap());
         assert_eq!(refusal.reason, "POLICY_LIMIT_SIZE", "{key}");
     }
+
+    // What is too long on its way is refused there, and the log says so of what the token had begun.
+    let long = vec![
+        header("mac", A::Hs256),
+        chunk(&text[..1 << 20]),
+        chunk(b"x"),
+    ];
+    let refusal = Refusal::expect(sign_chunks(&client, long).await);
+    assert_eq!(refusal.reason, "POLICY_LIMIT_SIZE");
+    let records = records(&log_of(&daemon));
+    let outcomes = events(&records, "outcome");
+    let last = outcomes.last().unwrap();
+    assert_eq!(last["result"]["failed"], "POLICY_LIMIT_SIZE", "{last}");
 
     put(&daemon, ALLOW_TEST);
     let mut begun = begin().await;
