@@ -32,6 +32,7 @@ mod accept;
 mod connection;
 mod live;
 mod material;
+pub mod outgoing;
 mod verifier;
 
 /// The `[tls]` part of the configuration.
