@@ -3,7 +3,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{message, shipped};
-use crate::scheme::{Bindings, Message, Outcome, Scheme, UnixMilliseconds, Verdict};
+use crate::scheme::{
+    Bindings, Message, Outcome, Scheme, UnixMilliseconds, Verdict,
+    fields::{self, Field},
+};
 
 /// Fields of JSON that are joined, as the shipped schemes of PayWizard do it.
 const JOINED: &str =
@@ -12,13 +15,13 @@ const JOINED: &str =
 #[test]
 fn an_extra_empty_field_is_not_handed_on() {
     let scheme = joining(JOINED);
-    let sent = fields(&scheme, r#"{"a":"1","sign":"s"}"#);
+    let sent = handed_on(&scheme, r#"{"a":"1","sign":"s"}"#);
     assert_eq!(sent, ["field.a=1"]);
     for altered in [
         r#"{"a":"1","approved":"","sign":"s"}"#,
         r#"{"approved":"","a":"1","sign":"s"}"#,
     ] {
-        assert_eq!(fields(&scheme, altered), sent, "{altered}");
+        assert_eq!(handed_on(&scheme, altered), sent, "{altered}");
     }
 }
 
@@ -30,7 +33,7 @@ fn an_excluded_field_is_not_handed_on_however_it_is_altered() {
         r#"{"a":"1","sign":{"amount":1}}"#,
         r#"{"a":"1"}"#,
     ] {
-        assert_eq!(fields(&scheme, altered), ["field.a=1"], "{altered}");
+        assert_eq!(handed_on(&scheme, altered), ["field.a=1"], "{altered}");
     }
 }
 
@@ -38,7 +41,7 @@ fn an_excluded_field_is_not_handed_on_however_it_is_altered() {
 fn fields_that_are_merged_are_refused_and_those_that_can_be_told_apart_are_not() {
     let scheme = joining(JOINED);
     assert_eq!(
-        fields(&scheme, r#"{"a":"1","b":"2"}"#),
+        handed_on(&scheme, r#"{"a":"1","b":"2"}"#),
         ["field.a=1", "field.b=2"]
     );
     for merged in [
@@ -66,7 +69,45 @@ fn fields_that_are_merged_are_refused_and_those_that_can_be_told_apart_are_not()
         ("{}", &[]),
         ("", &[]),
     ] {
-        assert_eq!(fields(&scheme, body), expected, "{body}");
+        assert_eq!(handed_on(&scheme, body), expected, "{body}");
+    }
+}
+
+/// Of all fields up to some length that give one text, one list alone is taken.
+#[test]
+fn no_two_lists_of_fields_are_taken_for_one_text() {
+    let mut texts = vec![String::new()];
+    for length in 0..3 {
+        let longer = |text: &String| ["a", "&", "="].map(|one| format!("{text}{one}"));
+        let grown: Vec<_> = texts.iter().filter(|text| text.len() == length).collect();
+        let grown: Vec<_> = grown.into_iter().flat_map(longer).collect();
+        texts.extend(grown);
+    }
+    let field = |name: &String, value: &String| Field {
+        name: Cow::Owned(name.clone().into_bytes()),
+        value: Cow::Owned(value.clone().into_bytes()),
+        structured: false,
+    };
+    let short = || texts.iter().filter(|text| text.len() < 2);
+    let mut lists: Vec<Vec<Field<'_>>> = vec![Vec::new()];
+    for name in &texts {
+        lists.extend(texts.iter().map(|value| vec![field(name, value)]));
+    }
+    for (first, second) in short().flat_map(|one| texts.iter().map(move |two| (one, two))) {
+        for (third, fourth) in short().flat_map(|one| short().map(move |two| (one, two))) {
+            lists.push(vec![field(first, second), field(third, fourth)]);
+        }
+    }
+    for (separator, pair) in [("&", "="), ("", "="), ("&", ""), ("&&", "="), ("=", "=")] {
+        let mut taken = BTreeMap::new();
+        for list in &lists {
+            if fields::reads_back(list, separator, pair).unwrap() {
+                let text = fields::join(list, separator, pair).unwrap();
+                let other = taken.insert(text, list);
+                assert!(other.is_none(), "{list:?} {other:?} {separator:?} {pair:?}");
+            }
+        }
+        assert!(!taken.is_empty());
     }
 }
 
@@ -81,7 +122,7 @@ fn a_border_that_moves_where_nothing_separates_fields_is_refused() {
     ] {
         assert_eq!(refusal(&scheme, body), "AMBIGUOUS_MESSAGE", "{body}");
     }
-    assert_eq!(fields(&scheme, r#"{"a":"1b"}"#), ["field.a=1b"]);
+    assert_eq!(handed_on(&scheme, r#"{"a":"1b"}"#), ["field.a=1b"]);
     let scheme = joining(r#""json-fields", "sort", { join = "&", pair = "" }"#);
     for body in [r#"{"a":"1"}"#, r#"{"a1":""}"#] {
         assert_eq!(refusal(&scheme, body), "AMBIGUOUS_MESSAGE", "{body}");
@@ -92,19 +133,19 @@ fn a_border_that_moves_where_nothing_separates_fields_is_refused() {
 fn a_number_in_the_place_of_a_string_is_handed_on_as_the_text_that_was_signed() {
     let scheme = joining(JOINED);
     for body in [r#"{"a":"1.0","n":"null"}"#, r#"{"a":1.0,"n":null}"#] {
-        assert_eq!(fields(&scheme, body), ["field.a=1.0", "field.n=null"]);
+        assert_eq!(handed_on(&scheme, body), ["field.a=1.0", "field.n=null"]);
     }
     // Where the platform signs the values as they stand there, so are they handed on.
     let scheme = joining(r#""raw-json-fields", "sort", { join = "&", pair = "=" }"#);
-    assert_eq!(fields(&scheme, r#"{"a":"1"}"#), [r#"field.a="1""#]);
-    assert_eq!(fields(&scheme, r#"{"a":1}"#), ["field.a=1"]);
+    assert_eq!(handed_on(&scheme, r#"{"a":"1"}"#), [r#"field.a="1""#]);
+    assert_eq!(handed_on(&scheme, r#"{"a":1}"#), ["field.a=1"]);
 }
 
 #[test]
 fn case_white_space_and_spelling_that_are_not_signed_are_not_handed_on() {
     let scheme = joining(r#""lower", "form-fields", "trim-values", { join = "&", pair = "=" }"#);
     for body in ["a=yes&b=no", "A=YES&b=No", "a=%20yes+&b=no", "%61=yes&b=no"] {
-        assert_eq!(fields(&scheme, body), ["field.a=yes", "field.b=no"]);
+        assert_eq!(handed_on(&scheme, body), ["field.a=yes", "field.b=no"]);
     }
     // A text of which something gets lost is never a part itself.
     for then in [
@@ -151,7 +192,7 @@ fn fields_are_told_only_where_they_are_all_that_is_joined() {
     let hashed = r#""form-fields", { join = "&", pair = "=" }, "sha256", "hex""#;
     let scheme = read(hashed, "\"fields\", \"method\"", "").unwrap();
     assert_eq!(
-        fields(&scheme, "b=2&a=1"),
+        handed_on(&scheme, "b=2&a=1"),
         ["method=POST", "field.a=1", "field.b=2"]
     );
     let twice = read(
@@ -249,7 +290,7 @@ fn the_shipped_schemes_hand_on_what_was_signed_and_nothing_else() {
         ),
     ] {
         let scheme = shipped(name);
-        assert_eq!(fields(&scheme, body), expected, "{name}");
+        assert_eq!(handed_on(&scheme, body), expected, "{name}");
         let verdict = conclude(&scheme, body).unwrap();
         assert!(verdict.protections.unescaped, "{name}");
     }
@@ -265,7 +306,7 @@ fn the_shipped_schemes_hand_on_what_was_signed_and_nothing_else() {
 }
 
 /// What is handed on when the signature is right, which it is told to be.
-fn fields(scheme: &Scheme, body: &str) -> Vec<String> {
+fn handed_on(scheme: &Scheme, body: &str) -> Vec<String> {
     let verdict = conclude(scheme, body).unwrap_or_else(|error| panic!("{body}: {error}"));
     assert_eq!(verdict.outcome, Outcome::Valid);
     let parts = verdict.authenticated.into_iter();
