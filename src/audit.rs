@@ -137,8 +137,8 @@ impl Audit {
         opening::open(opening)
     }
 
-    /// Records that something is about to be done. Does not wait; the record is in the kernel's hands shortly
-    /// after, and on the disk before any later outcome is.
+    /// Records that something is about to be done. Does not wait; the record is in the kernel's hands within some
+    /// milliseconds, and on the disk before any later outcome is.
     ///
     /// # Errors
     ///
@@ -204,6 +204,16 @@ impl Audit {
         self.queue.wait(self.queue.push_outcomes(outcomes))
     }
 
+    /// Ready when every record that was made so far is durable, intents too: for what stays done when the power fails
+    /// before it is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`AuditError`]; then it must not be done.
+    pub fn on_disk(&self) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
+        self.queue.on_disk()
+    }
+
     /// Records that something was refused. Ready when that is durable.
     ///
     /// # Errors
@@ -240,6 +250,12 @@ impl Audit {
         let last = self.queue.push(&Event::Stopped(Stopped { reason }));
         self.queue.close();
         last
+    }
+
+    /// Tells those who wait, from the runtime where it is spawned: otherwise the thread that writes does, which takes a
+    /// call to the system for each of them. Ends with the log.
+    pub fn teller(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.queue.teller()
     }
 
     /// How the log is, for readiness and metrics.

@@ -154,18 +154,21 @@ impl Services {
         }
     }
 
-    /// Runs a call to its end in a task of its own, and waits for it as long as the caller does.
-    async fn run<T: Send + 'static>(
+    /// Runs a call to its end in a task of its own, which begins at once, and waits for it as long as the caller does.
+    fn run<T: Send + 'static, W: Future<Output = Result<T, Status>> + Send + 'static>(
         &self,
         deadline: Instant,
-        work: impl Future<Output = Result<T, Status>> + Send + 'static,
-    ) -> Result<tonic::Response<T>, Status> {
-        match timeout_at(deadline, tokio::spawn(work)).await {
-            Ok(Ok(result)) => result.map(tonic::Response::new),
-            Ok(Err(_)) => Err(status::internal(
-                "the call failed by a fault of the daemon, which is in its log",
-            )),
-            Err(_) => Err(status::deadline()),
+        work: W,
+    ) -> impl Future<Output = Result<tonic::Response<T>, Status>> + Send + use<T, W> {
+        let work = timeout_at(deadline, tokio::spawn(work));
+        async move {
+            match work.await {
+                Ok(Ok(result)) => result.map(tonic::Response::new),
+                Ok(Err(_)) => Err(status::internal(
+                    "the call failed by a fault of the daemon, which is in its log",
+                )),
+                Err(_) => Err(status::deadline()),
+            }
         }
     }
 }

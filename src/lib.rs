@@ -35,14 +35,14 @@
 //! store      -> algorithm identity key
 //! partner    -> algorithm key scheme
 //! policy     -> algorithm identity jose key partner scheme
-//! audit      -> algorithm identity key policy
+//! tls        -> identity
+//! audit      -> algorithm identity key policy tls
 //! wire       -> algorithm key partner proto scheme
 //! pkcs11     -> algorithm identity key policy
 //! signer     -> algorithm audit identity jose key partner pkcs11 policy scheme store
-//! tls        -> identity
 //! grpc       -> algorithm audit identity jose key partner pkcs11 policy proto scheme signer store tls wire
 //! admin      -> audit grpc key partner pkcs11 policy signer tls
-//! client     -> proto
+//! client     -> proto tls
 //! config     -> admin algorithm audit grpc key partner pkcs11 policy scheme store telemetry tls
 //! server     -> admin audit config grpc key pkcs11 policy proto scheme signer store telemetry tls
 //! check      -> algorithm audit config key partner pkcs11 policy scheme server signer store tls

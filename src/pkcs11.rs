@@ -9,19 +9,16 @@ use std::{
     sync::{Arc, atomic::AtomicU64},
 };
 
-use bytes::Bytes;
-use futures_util::future::join_all;
 use tokio::{
-    sync::{Mutex, Semaphore, watch},
+    sync::{Mutex, watch},
     task::JoinSet,
-    time::{Instant, timeout_at},
+    time::Instant,
 };
 use zeroize::Zeroizing;
 
 use crate::{
-    algorithm::Algorithm,
-    key::{Custody, KeyName, KeyVersion, Usage, Version},
-    policy::{Creation, Keyless, Operation, Permit},
+    key::{KeyName, KeyVersion},
+    policy::{Keyless, Operation, Permit},
 };
 
 pub use config::Config;
@@ -40,13 +37,14 @@ pub use worker::run as run_worker;
 use fair::{Room, Who};
 use gather::Gather;
 use known::Known;
-use long_mac::MAX_LONG_MACS;
-use pool::{Begun, Cause, Pool, Repeat};
-use protocol::{DecryptWith, KeyReference, Reply, Request, SignItem, SignWith};
-use record::Record;
+use long_mac::Places;
+use pool::{Cause, Pool, Repeat};
+use protocol::{KeyReference, Reply, Request};
 
 mod checkpoint;
 mod config;
+mod create;
+mod decrypt;
 mod errors;
 mod failure;
 mod fair;
@@ -67,6 +65,7 @@ mod pin;
 mod pool;
 mod protocol;
 mod record;
+mod sign;
 mod state_file;
 mod worker;
 
@@ -78,7 +77,7 @@ pub struct Token {
     _servers: JoinSet<()>,
     next_stream: AtomicU64,
     /// Each long MAC holds a session of the token while its chunks come.
-    long_macs: Arc<Semaphore>,
+    long_macs: Arc<Places>,
     /// Keys are made one after the other. Two at once might be twins, of which neither can be used; and SoftHSM 2.6
     /// never shows a process that writes what another wrote at the same time.
     creating: Mutex<()>,
@@ -115,7 +114,7 @@ impl Token {
             gather,
             _servers: servers,
             next_stream: AtomicU64::new(1),
-            long_macs: Arc::new(Semaphore::new(MAX_LONG_MACS)),
+            long_macs: Arc::default(),
             creating: Mutex::default(),
         }
     }
@@ -170,212 +169,6 @@ impl Token {
         Arc::clone(&self.pool.listed().keys)
     }
 
-    /// Signs with the key and algorithm of the permit: a digest where the algorithm takes one, else the message.
-    /// ECDSA comes as r||s.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn sign(
-        &self,
-        permit: Permit,
-        input: Bytes,
-        deadline: Instant,
-    ) -> Result<Vec<u8>, TokenError> {
-        let item = self.item(&permit, input)?;
-        let who = permit.identity().into();
-        self.gather
-            .push(who, item, deadline, self.pool.counters())?
-            .await
-            .unwrap_or(Err(TokenError::Lost))
-    }
-
-    /// Signs many; the results are in the order of the permits.
-    pub async fn sign_batch(
-        &self,
-        items: Vec<(Permit, Bytes)>,
-        deadline: Instant,
-    ) -> Vec<Result<Vec<u8>, TokenError>> {
-        let mut results: Vec<Result<Vec<u8>, TokenError>> = Vec::with_capacity(items.len());
-        let mut frames: Vec<(Vec<usize>, Vec<SignItem>)> = Vec::new();
-        // A batch is one caller's.
-        let who = items.first().map(|(permit, _)| permit.identity().into());
-        let who: &Who = &who.unwrap_or_default();
-        // As many frames as there are threads, so that one caller's batch uses them all; none so long
-        // that it would look like a hang.
-        let size = items.len().div_ceil(self.pool.width()).clamp(1, MAX_BATCH);
-        for (index, (permit, input)) in items.into_iter().enumerate() {
-            results.push(Err(TokenError::Lost));
-            match self.item(&permit, input) {
-                Ok(item) => {
-                    if frames.last().is_none_or(|(_, frame)| frame.len() >= size) {
-                        frames.push((Vec::with_capacity(size), Vec::with_capacity(size)));
-                    }
-                    if let Some((indexes, frame)) = frames.last_mut() {
-                        indexes.push(index);
-                        frame.push(item);
-                    }
-                }
-                Err(error) => results[index] = Err(error),
-            }
-        }
-        let jobs = frames.into_iter().map(|(indexes, frame)| async move {
-            let signed = self.pool.sign_frame(who, frame, deadline).await;
-            indexes.into_iter().zip(signed)
-        });
-        for (index, result) in join_all(jobs).await.into_iter().flatten() {
-            results[index] = result;
-        }
-        results
-    }
-
-    /// Decrypts with RSA (`RSA-OAEP`, `RSA-OAEP-256`, `RSA-OAEP-256-MGF1-SHA1`, `RSA1_5`).
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`]; where [`TokenError::is_callers_input`], nothing is wrong here.
-    pub async fn decrypt(
-        &self,
-        permit: Permit,
-        ciphertext: Vec<u8>,
-        deadline: Instant,
-    ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
-        permitted(&permit, &[Operation::Decrypt])?;
-        let with = match permit.algorithm() {
-            Algorithm::RsaOaep => DecryptWith::RsaOaepSha1,
-            Algorithm::RsaOaep256 => DecryptWith::RsaOaepSha256,
-            Algorithm::RsaOaep256Mgf1Sha1 => DecryptWith::RsaOaepSha256Mgf1Sha1,
-            Algorithm::Rsa15 => DecryptWith::RsaPkcs1,
-            _ => return Err(TokenError::NoSuchKey(permit.key().clone())),
-        };
-        let key = self.reference(permit.key())?;
-        self.bytes(
-            permit.identity(),
-            &Request::Decrypt {
-                key,
-                with,
-                ciphertext,
-            },
-            deadline,
-        )
-        .await
-    }
-
-    /// Agrees on a secret with the holder of this uncompressed point: gives Z (`ECDH-ES*`).
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn agree(
-        &self,
-        permit: Permit,
-        point: Vec<u8>,
-        deadline: Instant,
-    ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
-        permitted(&permit, &[Operation::Decrypt])?;
-        let key = self.reference(permit.key())?;
-        self.bytes(permit.identity(), &Request::Agree { key, point }, deadline)
-            .await
-    }
-
-    /// Unwraps a key (`A128KW`, `A256KW`).
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn unwrap_key(
-        &self,
-        permit: Permit,
-        wrapped: Vec<u8>,
-        deadline: Instant,
-    ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
-        permitted(&permit, &[Operation::Decrypt])?;
-        let key = self.reference(permit.key())?;
-        self.bytes(
-            permit.identity(),
-            &Request::Unwrap { key, wrapped },
-            deadline,
-        )
-        .await
-    }
-
-    /// Wraps a key (`A128KW`, `A256KW`).
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn wrap_key(
-        &self,
-        permit: Permit,
-        plain: &[u8],
-        deadline: Instant,
-    ) -> Result<Vec<u8>, TokenError> {
-        permitted(&permit, &[Operation::Encrypt])?;
-        let key = self.reference(permit.key())?;
-        let request = Request::Wrap {
-            key,
-            plain: Zeroizing::new(plain.to_vec()),
-        };
-        self.bytes(permit.identity(), &request, deadline)
-            .await
-            .map(|bytes| bytes.to_vec())
-    }
-
-    /// Opens what was sealed with AES-GCM; the ciphertext has its 16-byte tag behind it (`dir`). The IV has 12 bytes; or
-    /// another number, where the token takes it.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn open_sealed(
-        &self,
-        permit: Permit,
-        iv: impl Into<Vec<u8>>,
-        aad: Vec<u8>,
-        ciphertext: Vec<u8>,
-        deadline: Instant,
-    ) -> Result<Zeroizing<Vec<u8>>, TokenError> {
-        permitted(&permit, &[Operation::Decrypt])?;
-        let key = self.reference(permit.key())?;
-        self.bytes(
-            permit.identity(),
-            &Request::Open {
-                key,
-                iv: iv.into(),
-                aad,
-                ciphertext,
-            },
-            deadline,
-        )
-        .await
-    }
-
-    /// Seals with AES-GCM; gives the ciphertext with its 16-byte tag behind it (`dir`).
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`].
-    pub async fn seal(
-        &self,
-        permit: Permit,
-        iv: [u8; 12],
-        aad: Vec<u8>,
-        plaintext: Vec<u8>,
-        deadline: Instant,
-    ) -> Result<Vec<u8>, TokenError> {
-        permitted(&permit, &[Operation::Encrypt])?;
-        let key = self.reference(permit.key())?;
-        let request = Request::Seal {
-            key,
-            iv,
-            aad,
-            plaintext: Zeroizing::new(plaintext),
-        };
-        self.bytes(permit.identity(), &request, deadline)
-            .await
-            .map(|bytes| bytes.to_vec())
-    }
-
     /// So many bytes of the token's generator.
     ///
     /// # Errors
@@ -394,90 +187,6 @@ impl Token {
         self.bytes(permit.identity(), &Request::Random { length }, deadline)
             .await
             .map(|bytes| bytes.to_vec())
-    }
-
-    /// Makes version 1 of a key.
-    ///
-    /// # Errors
-    ///
-    /// [`TokenError`]; after [`TokenError::OutcomeUnknown`] the key may be there.
-    pub async fn create(
-        &self,
-        permit: Permit<Creation>,
-        usage: Usage,
-        deadline: Instant,
-    ) -> Result<Arc<Key>, TokenError> {
-        if permit.operation() != Operation::Create {
-            return Err(TokenError::WrongPermit(permit.operation()));
-        }
-        let name = permit.key().clone();
-        let _turn = timeout_at(deadline, self.creating.lock())
-            .await
-            .map_err(|_| TokenError::Deadline)?;
-        let taken = self.keys();
-        if taken.get(&name).is_some() || taken.why_unusable(&name).is_some() {
-            return Err(TokenError::Exists(name));
-        }
-        let request = Request::Create {
-            version: KeyVersion {
-                key: name.clone(),
-                version: Version::FIRST,
-            },
-            key_type: usage.key_type(),
-            flags: keys::flags(&usage),
-            algorithms: usage.algorithms().to_vec(),
-            record: Some(Record::new(&usage, Custody::TokenOnly).bytes()),
-        };
-        let limit = self.config.create_timeout;
-        let begun = self.pool.begin();
-        let reply = self
-            .pool
-            .run_aside(&request, deadline, limit, Repeat::Never)
-            .await?;
-        let version = KeyVersion {
-            key: name,
-            version: Version::FIRST,
-        };
-        self.made(begun, reply, &version).await
-    }
-
-    /// Puts the listing in force that a key which was just made came with, and finds it there.
-    async fn made(
-        &self,
-        begun: Begun,
-        reply: Reply,
-        version: &KeyVersion,
-    ) -> Result<Arc<Key>, TokenError> {
-        match reply {
-            Reply::Inventory(inventory) => {
-                if !self.pool.publish(begun, Cause::Made, *inventory).await {
-                    // The key is made, whatever comes of this.
-                    let _ = self.refresh().await;
-                }
-            }
-            // What is in the table is behind.
-            Reply::Exists => {
-                let _ = self.refresh().await;
-                return Err(TokenError::Exists(version.key.clone()));
-            }
-            _ => return Err(TokenError::Lost),
-        }
-        // A listing that was made while another process wrote to the token can show a key without its label.
-        for _ in 0..SETTLE_TRIES {
-            if let Some(key) = self.key_with(version) {
-                return Ok(key);
-            }
-            tokio::time::sleep(SETTLE_PAUSE).await;
-            let _ = self.refresh().await;
-        }
-        self.key_with(version).ok_or(TokenError::OutcomeUnknown)
-    }
-
-    fn key_with(&self, version: &KeyVersion) -> Option<Arc<Key>> {
-        let keys = self.keys();
-        keys.get(&version.key)
-            .filter(|key| key.version(version).is_some())
-            .cloned()
     }
 
     /// Lists the token anew, for keys that others made or removed meanwhile.
@@ -542,25 +251,6 @@ impl Token {
         }
     }
 
-    fn item(&self, permit: &Permit, input: Bytes) -> Result<SignItem, TokenError> {
-        permitted(
-            permit,
-            &[
-                Operation::Sign,
-                Operation::Verify,
-                Operation::RequestCertificate,
-            ],
-        )?;
-        let with = SignWith::of(permit.algorithm())
-            .ok_or_else(|| TokenError::NoSuchKey(permit.key().clone()))?;
-        Ok(SignItem {
-            key: self.reference(permit.key())?,
-            with,
-            input: input.into(),
-            verify: self.config.verify_signatures,
-        })
-    }
-
     fn reference(&self, version: &KeyVersion) -> Result<KeyReference, TokenError> {
         let listed = self.pool.listed();
         listed
@@ -583,10 +273,3 @@ fn permitted(permit: &Permit, operations: &[Operation]) -> Result<(), TokenError
         Err(TokenError::WrongPermit(permit.operation()))
     }
 }
-
-/// The most items in one frame: half a second of RSA-4096 in software.
-const MAX_BATCH: usize = 100;
-
-/// How often a key that was just made is looked for in the token, and how long between.
-const SETTLE_TRIES: u32 = 10;
-const SETTLE_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

@@ -33,6 +33,7 @@ mod accept;
 mod connection;
 mod live;
 mod material;
+pub mod outgoing;
 mod validity;
 mod verifier;
 

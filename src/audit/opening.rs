@@ -62,6 +62,17 @@ pub enum OpenError {
         /// How many there are.
         found: u64,
     },
+    /// The log tells of a checkpoint that is not there.
+    #[error(
+        "the audit log tells of a checkpoint for {told} records, but {}: it was removed or an older one was put in place, and nothing vouches for what the log says since. Put the file `checkpoint` back, or keep it all for examination, and begin a log in another directory under another origin",
+        match found { 0 => "there is none".to_owned(), found => format!("the one that is there is for {found}") }
+    )]
+    CheckpointGone {
+        /// How many records that one covers.
+        told: u64,
+        /// How many the one that is there covers; 0 if there is none.
+        found: u64,
+    },
     /// A record is not good, and not because a write was cut short.
     #[error(
         "the audit log is damaged: {0}. Keep it for examination, and begin a log in another directory under another origin"
@@ -266,6 +277,7 @@ fn find(opening: &Opening, signed: Option<&SignedCheckpoint>) -> Result<Found, O
     let mut covered = here.then(|| follower.again()).transpose();
     let mut day = None;
     let mut day_of = follower.place().0;
+    let mut told = 0;
     let recovered = loop {
         let position = follower.position();
         let read = follower.read().map(|followed| {
@@ -280,6 +292,9 @@ fn find(opening: &Opening, signed: Option<&SignedCheckpoint>) -> Result<Found, O
                         expected: opening.origin.clone(),
                         found: started.origin.clone(),
                     });
+                }
+                if let Event::Checkpoint(fact) = &record.event {
+                    told = told.max(fact.size);
                 }
                 if position < size && from == 0 {
                     edge.push(&line, leaf).map_err(unreadable)?;
@@ -317,6 +332,10 @@ fn find(opening: &Opening, signed: Option<&SignedCheckpoint>) -> Result<Found, O
             signed: size,
             found: follower.position(),
         });
+    }
+    // A record of it is made only when it is on the disk.
+    if told > size {
+        return Err(OpenError::CheckpointGone { told, found: size });
     }
     let (mut segment, mut length) = follower.place();
     if last_segment > segment {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::{AuditError, Digest, Event, Health, Intent, Outcome, Timestamp, Trouble, line};
 
@@ -20,6 +20,8 @@ pub(super) struct Queue {
     wake: Condvar,
     failure: OnceLock<Arc<Trouble>>,
     durable: Mutex<Durable>,
+    /// Where those who wait are told, if not by the writer itself.
+    teller: OnceLock<mpsc::UnboundedSender<Vec<Waiter>>>,
     /// When the writer began what it does, in milliseconds after `epoch`, plus one; 0 while it waits.
     busy: AtomicU64,
     epoch: Instant,
@@ -43,6 +45,8 @@ enum Rest {
     Awake,
     /// It has nothing to do.
     Idle,
+    /// It looks again before long: until then an intent may wait for its outcome, or for another's.
+    Lingering,
     /// It has something, and others are about to come with whom it can share a flush.
     Gathering,
 }
@@ -95,6 +99,7 @@ impl Queue {
             wake: Condvar::new(),
             failure: OnceLock::new(),
             durable: Mutex::new(Durable { size: next, last }),
+            teller: OnceLock::new(),
             busy: AtomicU64::new(0),
             epoch: Instant::now(),
             clock,
@@ -173,6 +178,19 @@ impl Queue {
         self.wait(taken)
     }
 
+    /// Ready when everything so far is on the disk.
+    pub(super) fn on_disk(
+        self: &Arc<Self>,
+    ) -> impl Future<Output = Result<(), AuditError>> + Send + use<> {
+        let taken = self.open_state().map(|mut state| {
+            let (waiter, waiting) = oneshot::channel();
+            state.work.flushes.push(waiter);
+            self.came(state);
+            waiting
+        });
+        self.wait(taken)
+    }
+
     /// Waits until everything so far is on the disk. Blocks.
     pub(super) fn flush(&self) -> Result<(), AuditError> {
         let mut state = self.state();
@@ -193,23 +211,52 @@ impl Queue {
     pub(super) fn take(&self, work: &mut Work, patience: Duration, flushed: Instant) {
         self.busy.store(0, Ordering::Relaxed);
         work.clear();
-        let mut state = self.state();
-        (state, _) = self
-            .wake
-            .wait_timeout_while(state, patience, |state| state.rests(Rest::Idle))
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.rest(self.state(), Rest::Lingering, LINGERS);
+        if state.work.is_empty() {
+            state = self.rest(state, Rest::Idle, patience);
+        }
         let left = flushed.saturating_duration_since(Instant::now());
         if !state.work.is_empty() && !left.is_zero() {
-            (state, _) = self
-                .wake
-                .wait_timeout_while(state, left, |state| state.rests(Rest::Gathering))
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.rest(state, Rest::Gathering, left);
         }
         state.rest = Rest::Awake;
         std::mem::swap(&mut state.work, work);
         state.work.last = work.last;
         drop(state);
         self.busy.store(self.now() + 1, Ordering::Relaxed);
+    }
+
+    fn rest<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        so: Rest,
+        patience: Duration,
+    ) -> MutexGuard<'a, State> {
+        let rested = self
+            .wake
+            .wait_timeout_while(state, patience, |state| state.rests(so));
+        rested.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// Tells those who waited that what they waited for is durable.
+    pub(super) fn tell(&self, waiting: Vec<Waiter>) {
+        let waiting = match self.teller.get() {
+            Some(teller) => teller.send(waiting).err().map(|unsent| unsent.0),
+            None => Some(waiting),
+        };
+        waiting.into_iter().for_each(tell);
+    }
+
+    /// Has a task tell them, until the log is dropped.
+    pub(super) fn teller(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (teller, mut told) = mpsc::unbounded_channel();
+        // There is one already: this one has nothing to do.
+        let _ = self.teller.set(teller);
+        async move {
+            while let Some(waiting) = told.recv().await {
+                tell(waiting);
+            }
+        }
     }
 
     /// So many records are durable, the last of them with this hash.
@@ -280,6 +327,7 @@ impl Queue {
         let wake = match state.rest {
             Rest::Awake => false,
             Rest::Idle => true,
+            Rest::Lingering => state.is_pressing(),
             Rest::Gathering => state.is_due(),
         };
         if wake {
@@ -338,10 +386,17 @@ impl State {
         let rests = match so {
             Rest::Awake => false,
             Rest::Idle => self.work.is_empty(),
+            Rest::Lingering => !self.is_pressing(),
             Rest::Gathering => !self.is_due(),
         };
         self.rest = if rests { so } else { Rest::Awake };
         rests
+    }
+
+    /// Whether there is more than a few intents.
+    fn is_pressing(&self) -> bool {
+        let work = &self.work;
+        work.last || !work.flushes.is_empty() || work.urgent > 0 || work.events.len() > FEW
     }
 
     /// Whether what waits should be written now: as many wait for it as could still come.
@@ -365,6 +420,13 @@ impl Work {
     }
 }
 
+fn tell(waiting: Vec<Waiter>) {
+    for waiter in waiting {
+        // Who has gone away does not want to know.
+        let _ = waiter.send(());
+    }
+}
+
 impl fmt::Debug for Queue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -378,5 +440,9 @@ impl fmt::Debug for Queue {
 const MOST: usize = 16_384;
 /// How long the disk may take before nothing new is begun.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How many bytes of intents wait for an outcome: of a batch, much is written while the token is at work.
+const FEW: usize = 16 << 10;
+/// How long an intent that nothing follows waits to be written.
+const LINGERS: Duration = Duration::from_millis(10);
 /// Memory for events that is kept for the next ones, in bytes.
 const KEPT: usize = 1 << 20;

@@ -303,6 +303,7 @@ pub enum KeyAct {
     DestroyScheduled,
     Restored,
     Destroyed,
+    RotationDue,
 }
 
 /// A step of an act that needs approval.

@@ -192,8 +192,8 @@ impl Writer {
         if last {
             self.segment.finish()?;
         }
-        for waiter in self.waiting.drain(..) {
-            let _ = waiter.send(());
+        if !self.waiting.is_empty() {
+            self.queue.tell(std::mem::take(&mut self.waiting));
         }
         Ok(())
     }

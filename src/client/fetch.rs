@@ -6,13 +6,11 @@ use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
+use rustls::pki_types::ServerName;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
+
+use crate::tls::outgoing::{NoRoots, trusting};
 
 /// Why nothing was fetched.
 #[derive(Debug, thiserror::Error)]
@@ -24,8 +22,8 @@ pub enum FetchError {
     #[error("the header {0:?} can't be sent")]
     Header(String),
     /// No roots.
-    #[error("the file of root certificates has none; expected PEM")]
-    Roots,
+    #[error("the file of root certificates: {0}")]
+    Roots(#[from] NoRoots),
     /// The connection.
     #[error("{host} can't be reached: {cause}")]
     Connection {
@@ -93,7 +91,7 @@ async fn fetch_patiently(
     let request = request
         .body(Empty::<Bytes>::new())
         .map_err(|error| FetchError::Header(error.to_string()))?;
-    let connector = TlsConnector::from(Arc::new(config(roots)?));
+    let connector = TlsConnector::from(Arc::new(trusting(roots)?));
 
     let failed = |cause: String| FetchError::Connection {
         host: host.to_owned(),
@@ -121,21 +119,6 @@ async fn fetch_patiently(
     connection.abort();
     body.map(|body| body.to_bytes())
         .map_err(|error| FetchError::Answer(error.to_string()))
-}
-
-fn config(roots: &[u8]) -> Result<ClientConfig, FetchError> {
-    let mut store = RootCertStore::empty();
-    // A system's bundle has some that nobody can read; those are left out.
-    let certificates = CertificateDer::pem_slice_iter(roots).filter_map(Result::ok);
-    let (added, _) = store.add_parsable_certificates(certificates);
-    if added == 0 {
-        return Err(FetchError::Roots);
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|_| FetchError::Roots)?;
-    Ok(config.with_root_certificates(store).with_no_client_auth())
 }
 
 /// From the first packet to the last.

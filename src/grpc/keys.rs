@@ -266,6 +266,18 @@ impl KeyService for Services {
 
 /// What a key that is to be made or imported is to be.
 pub(super) fn key_request(asked: v1::CreateKeyRequest) -> Result<KeyRequest, Status> {
+    // Before they are read: there are fewer that differ.
+    for (field, given) in [
+        ("algorithms", asked.algorithms.len()),
+        ("content_encryptions", asked.content_encryptions.len()),
+    ] {
+        if given > MOST_ALGORITHMS {
+            return Err(invalid(
+                "KEY_USAGE_INVALID",
+                format!("`{field}` has {given} entries; expected at most {MOST_ALGORITHMS}"),
+            ));
+        }
+    }
     let wanted = KeyRequest {
         name: asked
             .key_id
@@ -417,3 +429,6 @@ fn describe_version(facts: &VersionFacts) -> v1::KeyVersion {
         ..v1::KeyVersion::default()
     }
 }
+
+/// More than there are.
+const MOST_ALGORITHMS: usize = 64;

@@ -39,31 +39,31 @@ pub(super) fn identified(
 
 impl Services {
     /// Does the work in a task of its own: once, if the request has an id.
-    pub(super) async fn once<T, F>(
+    pub(super) fn once<T, F>(
         &self,
         call: Call,
         request: Option<Identified>,
         work: impl FnOnce(Arc<Signer>, Call) -> F + Send + 'static,
-    ) -> Result<Response<T>, Status>
+    ) -> impl Future<Output = Result<Response<T>, Status>> + Send
     where
         T: Message + Default + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         let signer = Arc::clone(&self.signer);
         let deadline = call.deadline;
+        // What is moved to the task is small: the work is made in its place.
         self.run(deadline, async move {
             let Some(request) = request else {
-                return Ok(work(signer, call).await?);
+                return Ok(Box::pin(work(signer, call)).await?);
             };
             let answer = signer.once(&call, &request, |call| {
                 let work = work(Arc::clone(&signer), call);
                 async { work.await.map(|answer| answer.encode_to_vec()) }
             });
-            let answer = answer.await?;
+            let answer = Box::pin(answer).await?;
             T::decode(answer.as_slice())
                 .map_err(|_| internal("the answer that was kept can't be read"))
         })
-        .await
     }
 }
 

@@ -205,7 +205,7 @@ impl Services {
                 Ok(Some(Part::Chunk(chunk))) => {
                     checksum = crc32c::crc32c_append(checksum, &chunk);
                     if let Err(error) = long.update(chunk).await {
-                        break Err(error.into());
+                        return Err(long.refuse(error).await.into());
                     }
                 }
                 Ok(Some(Part::Header(_))) => {
@@ -230,7 +230,7 @@ impl Services {
             bytes,
             version,
             algorithm,
-        } = long.finish(self.soon(&call).deadline).await?;
+        } = long.finish(&self.signer, &self.soon(&call)).await?;
         Ok(v1::SignChunksResponse {
             signature_crc32c: crc32c::crc32c(&bytes),
             signature: bytes.into(),

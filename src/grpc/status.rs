@@ -2,10 +2,10 @@
 //!
 //! Every status has a `google.rpc.ErrorInfo`. The pair of reason and [`DOMAIN`] is a promise; texts may change.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+use tonic_types::StatusExt;
 
 use crate::{
     audit::ReadError,
@@ -17,8 +17,12 @@ use crate::{
     wire::KeyResource,
 };
 
-/// `ErrorInfo.domain`.
-pub const DOMAIN: &str = "chancery";
+pub use info::DOMAIN;
+pub(super) use info::{deadline, denied, internal, invalid, status};
+
+use info::{details, retry};
+
+mod info;
 
 impl From<Error> for Status {
     fn from(error: Error) -> Self {
@@ -455,58 +459,6 @@ fn of_fault(fault: &Fault) -> Status {
             metadata,
         ),
     }
-}
-
-/// `INVALID_ARGUMENT`.
-pub(super) fn invalid(reason: &str, text: impl Into<String>) -> Status {
-    status(Code::InvalidArgument, reason, text.into(), [])
-}
-
-/// `PERMISSION_DENIED`.
-pub(super) fn denied(reason: &str, text: &str) -> Status {
-    status(Code::PermissionDenied, reason, text.to_owned(), [])
-}
-
-/// `INTERNAL`.
-pub(super) fn internal(text: &str) -> Status {
-    status(Code::Internal, "INTERNAL", text.to_owned(), [])
-}
-
-/// `DEADLINE_EXCEEDED`.
-pub(super) fn deadline() -> Status {
-    status(
-        Code::DeadlineExceeded,
-        "DEADLINE_EXCEEDED",
-        "the deadline came before the answer; whether the token was asked is not known".to_owned(),
-        [],
-    )
-}
-
-/// A status with its `ErrorInfo`.
-pub(super) fn status(
-    code: Code,
-    reason: &str,
-    text: String,
-    metadata: impl IntoIterator<Item = (&'static str, String)>,
-) -> Status {
-    Status::with_error_details(code, text, details(reason, metadata))
-}
-
-fn retry(code: Code, reason: &str, text: String, after: Duration) -> Status {
-    let mut details = details(reason, []);
-    details.set_retry_info(Some(after));
-    Status::with_error_details(code, text, details)
-}
-
-fn details(
-    reason: &str,
-    metadata: impl IntoIterator<Item = (&'static str, String)>,
-) -> ErrorDetails {
-    let metadata: HashMap<String, String> = metadata
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
-    ErrorDetails::with_error_info(reason, DOMAIN, metadata)
 }
 
 /// A worker is back in some ten milliseconds.

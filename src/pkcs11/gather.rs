@@ -92,14 +92,14 @@ impl Gather {
         };
         let pushed = queue.waiting.push(&who, bytes, waiting, room);
         let after = queue.waiting.len();
-        drop(queue);
-        // What went up or down, as one number that never is below what waits elsewhere.
+        // While nobody can take it out again. What went up or down, as one number that never is below what waits elsewhere.
         match after.checked_sub(before) {
             Some(more) => counters.queue_length.fetch_add(more, Ordering::Relaxed),
             None => counters
                 .queue_length
                 .fetch_sub(before - after, Ordering::Relaxed),
         };
+        drop(queue);
         for gone in pushed.map_err(|_| full())? {
             // Who has gone away does not want to know.
             let _ = gone.answer.send(Err(full()));

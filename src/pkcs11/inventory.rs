@@ -165,10 +165,10 @@ fn list_once(session: &Session) -> Result<Listing, Error> {
             Err(text) => listing.problems.push(Problem { label, text }),
         }
     }
-    // Twins are refused by name: which one was meant can't be known.
+    // Twins are refused by name, and so is every version of their key: which one was meant can't be known.
     for (version, count) in seen.into_iter().filter(|(_, count)| *count > 1) {
-        listing.handles.remove(&version);
-        listing.keys.retain(|key| key.version != version);
+        listing.handles.retain(|other, _| other.key != version.key);
+        listing.keys.retain(|key| key.version.key != version.key);
         listing.problems.push(Problem {
             label: version.to_string(),
             text: format!("{count} keys have this name; give all but one another label"),

@@ -140,16 +140,15 @@ impl KeyTable {
             checkpoint_keys: publics(&inventory.checkpoint_keys),
             ..Self::default()
         };
-        // A name with a version that can't be told from its twin is no name to sign by.
+        // Of a key with other versions one that can't be served is left out: it may be half made just now.
         for problem in &inventory.problems {
-            if let Ok(version) = problem.label.parse::<KeyVersion>() {
+            if let Ok(version) = problem.label.parse::<KeyVersion>()
+                && !found.contains_key(&version.key)
+            {
                 table.unusable.insert(version.key, problem.text.clone());
             }
         }
         for (name, mut versions) in found {
-            if table.unusable.contains_key(name) {
-                continue;
-            }
             versions.sort_by(|a, b| b.version.cmp(&a.version));
             let limits = limits(name, versions[0], inventory, declarations).and_then(|limits| {
                 supported(&limits.usage, &inventory.capabilities).map(|()| limits)

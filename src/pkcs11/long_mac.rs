@@ -1,9 +1,12 @@
 //! A MAC over a message of any length, chunk by chunk, in a session of its own.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+};
 
 use bytes::Bytes;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     Token, TokenError, permitted,
@@ -12,13 +15,14 @@ use super::{
 };
 use crate::{
     algorithm::Algorithm,
+    identity::IdentityName,
     policy::{Operation, Permit},
 };
 
 /// A MAC over a message that comes in chunks. It has a session of its own in one worker.
 pub struct MacStream {
     token: Arc<Token>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
     worker: Arc<Worker>,
     stream: u64,
     finished: bool,
@@ -40,11 +44,7 @@ impl Token {
             return Err(TokenError::NoSuchKey(permit.key().clone()));
         };
         let key = self.reference(permit.key())?;
-        let place = Arc::clone(&self.long_macs)
-            .try_acquire_owned()
-            .map_err(|_| TokenError::QueueFull {
-                limit: MAX_LONG_MACS,
-            })?;
+        let place = self.long_macs.take(permit.identity().name())?;
         let worker = self.pool.worker(deadline).await?;
         let stream = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let mac = MacStream {
@@ -119,5 +119,80 @@ impl Drop for MacStream {
     }
 }
 
+/// Who has how many long MACs under way in a token.
+#[derive(Debug, Default)]
+pub(super) struct Places(Mutex<HashMap<IdentityName, usize>>);
+
+/// Room for one, until it is dropped.
+#[derive(Debug)]
+struct Place {
+    places: Arc<Places>,
+    who: IdentityName,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>, who: &IdentityName) -> Result<Place, TokenError> {
+        let mut taken = self.taken();
+        let own = taken.get(who).copied().unwrap_or_default();
+        for (there, limit) in [(taken.values().sum(), MOST), (own, MOST_OF_ONE)] {
+            if there >= limit {
+                return Err(TokenError::QueueFull { limit });
+            }
+        }
+        taken.insert(who.clone(), own + 1);
+        drop(taken);
+        Ok(Place {
+            places: Arc::clone(self),
+            who: who.clone(),
+        })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<IdentityName, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        match taken.get_mut(&self.who) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => {
+                taken.remove(&self.who);
+            }
+        }
+    }
+}
+
 /// The most long MACs at once: a slow caller holds a session of the token, and tokens have few.
-pub(super) const MAX_LONG_MACS: usize = 32;
+const MOST: usize = 32;
+/// And of one caller, who may take his time: there is to be room for others.
+const MOST_OF_ONE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_the_places_of_all() {
+        let places = Arc::new(Places::default());
+        let take = |who: &str| places.take(&who.parse().unwrap());
+        let limit = |taken: Result<Place, TokenError>| match taken {
+            Err(TokenError::QueueFull { limit }) => limit,
+            other => panic!("{other:?}"),
+        };
+        let mut own: Vec<_> = (0..8).map(|_| take("spiffe://x/a").unwrap()).collect();
+        assert_eq!(limit(take("spiffe://x/a")), 8);
+        let others: Vec<_> = ["b", "c", "d"]
+            .iter()
+            .flat_map(|who| [who; 8])
+            .map(|who| take(&format!("spiffe://x/{who}")).unwrap())
+            .collect();
+        assert_eq!(limit(take("spiffe://x/e")), 32);
+        own.pop();
+        take("spiffe://x/e").unwrap();
+        own.push(take("spiffe://x/a").unwrap());
+        drop((own, others));
+        assert!(places.taken().is_empty());
+    }
+}

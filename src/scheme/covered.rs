@@ -18,35 +18,15 @@ pub(super) struct Signed<'v> {
 }
 
 impl Signed<'_> {
-    /// Whether a source is signed, all of it.
-    pub(super) fn is_covered(&self, source: &Source) -> bool {
-        self.is_signed(source, Expression::whole_sources)
-    }
-
-    /// Whether all that an expression names is signed, or what it was taken from is.
-    pub(super) fn covers(
-        &self,
-        item: &Item<'_>,
-        expression: &Expression,
-    ) -> Result<(), SchemeError> {
-        let mut named = expression.sources().into_iter();
-        match named.all(|source| self.is_signed(source, Expression::sources)) {
-            true => Ok(()),
-            false => Err(item.refuse(
-                "NOT_SIGNED",
-                "is no part of what is signed: whoever sends a message again could change it",
-            )),
-        }
-    }
-
-    fn is_signed(&self, source: &Source, sources: SourcesOf) -> bool {
+    /// Whether a source is signed, all of it: nothing of it can be changed without the signature being wrong.
+    pub(super) fn covers_whole(&self, source: &Source) -> bool {
         match source {
             // Who answers knows it, and the message can't change it.
             Source::Constant(_) | Source::Input(_) | Source::Signature => true,
             // Families give only what is signed.
             Source::Parameter(_) => true,
             _ if self.family.is_some() => {
-                let least = self.family.map_or_else(Vec::new, |one| one.covers(sources));
+                let least = self.family.map_or_else(Vec::new, family::Verifying::covers);
                 let wanted = self.traced(source, Expression::sources);
                 wanted.into_iter().all(|one| match one {
                     Source::Constant(_) | Source::Input(_) | Source::Parameter(_) => true,
@@ -56,7 +36,7 @@ impl Signed<'_> {
             // Without a signature nothing is.
             _ if self.forms.is_empty() => false,
             _ => self.forms.iter().all(|form| {
-                let signed = self.origins(form, sources);
+                let signed = self.origins(form);
                 let is_signed = |one: &Source| signed.iter().any(|whole| one.is_part_of(whole));
                 self.origin(source).into_iter().all(|one| {
                     // What was decrypted is as good as all that it was decrypted from.
@@ -75,11 +55,40 @@ impl Signed<'_> {
         }
     }
 
+    /// Whether all that an expression names is signed, or what it was taken from is: whole, or as a field of what is
+    /// joined, which can't be moved into another since no text is taken that could be read as other fields.
+    pub(super) fn covers(
+        &self,
+        item: &Item<'_>,
+        expression: &Expression,
+    ) -> Result<(), SchemeError> {
+        let joined = |one: &Source| {
+            !self.forms.is_empty() && self.forms.iter().all(|form| form.joins_field(one))
+        };
+        let mut named = expression.sources().into_iter();
+        let is_signed = named.all(|source| {
+            let mut from = self.traced(source, Expression::sources).into_iter();
+            self.covers_whole(source) || from.all(|one| self.covers_whole(one) || joined(one))
+        });
+        match is_signed {
+            true => Ok(()),
+            false => Err(item.refuse(
+                "NOT_SIGNED",
+                "is no part of what is signed: whoever sends a message again could change it",
+            )),
+        }
+    }
+
+    /// Whether there are fields to hand on of every message, whichever form of the string is signed.
+    pub(super) fn tells_fields(&self) -> bool {
+        !self.forms.is_empty() && self.forms.iter().all(Expression::tells_fields)
+    }
+
     /// Where a form's bytes come from: what it names, and what its values were taken from.
-    fn origins<'s>(&'s self, form: &'s Expression, sources: SourcesOf) -> Vec<&'s Source> {
-        let mut found = sources(form);
-        for source in sources(form) {
-            found.extend(self.traced(source, sources));
+    fn origins<'s>(&'s self, form: &'s Expression) -> Vec<&'s Source> {
+        let mut found = form.whole_sources();
+        for source in form.whole_sources() {
+            found.extend(self.traced(source, Expression::whole_sources));
         }
         found
     }
@@ -111,5 +120,5 @@ impl Signed<'_> {
     }
 }
 
-/// All sources of an expression, or those of which nothing is left out.
-pub(super) type SourcesOf = for<'e> fn(&'e Expression) -> Vec<&'e Source>;
+/// All sources of an expression, or those of which nothing gets lost.
+type SourcesOf = for<'e> fn(&'e Expression) -> Vec<&'e Source>;

@@ -290,6 +290,7 @@ impl Examination<'_> {
         let signature = right.and_then(|right| self.signatures.get(right.signature));
         let context = self.context(signature.map(Vec::as_slice));
         let mut parts = self.covered.clone();
+        let fields = self.fields(right, context)?;
         for (name, source) in &verify.parts {
             let error = |fault| EvaluationError {
                 at: "verify.authenticated".to_owned(),
@@ -301,6 +302,7 @@ impl Examination<'_> {
                 parts.push((name.clone(), bytes.into_owned()));
             }
         }
+        parts.extend(fields);
         match verdict.outcome {
             Outcome::Valid => verdict.authenticated = parts,
             _ => verdict.unsigned = parts,
@@ -316,6 +318,38 @@ impl Examination<'_> {
         verdict.sealed = open.map_or(Ok(None), |open| open.order(context))?;
         verdict.acknowledgement = verify.acknowledgement.clone();
         Ok(verdict)
+    }
+
+    /// The fields that were joined in the form that is right, if they are to be handed on; and in any case an error
+    /// if other fields are joined to the same bytes, of whom nobody knows which the platform meant.
+    fn fields(
+        &self,
+        right: Option<Match>,
+        context: Context<'_>,
+    ) -> Result<Vec<(String, Vec<u8>)>, EvaluationError> {
+        let verify = self.verify;
+        let forms = verify.signature.as_ref().map_or(&[][..], |one| &one.forms);
+        let Some(form) = right.and_then(|right| forms.get(right.form)) else {
+            return Ok(Vec::new());
+        };
+        let joined = form.joined(context)?;
+        if !verify.fields {
+            return Ok(Vec::new());
+        }
+        let error = |fault| EvaluationError {
+            at: "verify.authenticated".to_owned(),
+            rule: "fields".to_owned(),
+            fault,
+        };
+        let mut found = BTreeMap::new();
+        for field in joined {
+            let name = str::from_utf8(&field.name).map_err(|_| error(Fault::Utf8))?;
+            let value = field.value.into_owned();
+            if found.insert(format!("field.{name}"), value).is_some() {
+                return Err(error(Fault::RepeatedField));
+            }
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// The scheme's own limits, unless others were given.

@@ -5,7 +5,8 @@ use std::{borrow::Cow, sync::Arc};
 use crate::scheme::{
     document::{Item, SchemeError},
     fault::{EvaluationError, Fault},
-    function::{Function, MAX_OUTPUT, Type, Value},
+    fields::Field,
+    function::{self, Function, MAX_OUTPUT, Type, Value},
     source::{Context, Source},
     text::{Placed, Text},
 };
@@ -94,13 +95,60 @@ impl Expression {
         found
     }
 
-    /// Every source of which nothing is left out.
+    /// Every source of which nothing gets lost.
     pub(super) fn whole_sources(&self) -> Vec<&Source> {
         let mut found = Vec::new();
         for segment in &self.segments {
             segment.whole_sources(&mut found);
         }
         found
+    }
+
+    /// The fields that are joined in it, as they are joined; none if other fields could be joined to the same bytes.
+    pub(super) fn joined<'c>(
+        &'c self,
+        context: Context<'c>,
+    ) -> Result<Vec<Field<'c>>, EvaluationError> {
+        let mut found = Vec::new();
+        for segment in &self.segments {
+            if !segment.then.iter().any(Function::is_join) {
+                continue;
+            }
+            let joined = segment.start(context).and_then(|start| {
+                function::joined(&segment.then, start).map_err(|fault| segment.error(fault))
+            });
+            match joined {
+                // Other bytes stand in its place.
+                Err(error) if error.fault == Fault::Absent => {}
+                joined => found.extend(joined?),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether it has fields to tell: those of one join, behind which nothing gets lost.
+    pub(super) fn tells_fields(&self) -> bool {
+        let mut joins = self.segments.iter().filter_map(|segment| {
+            let last = segment.then.iter().rposition(Function::is_join)?;
+            Some(function::keep_all(&segment.then[last + 1..]))
+        });
+        joins.next() == Some(true) && joins.next().is_none()
+    }
+
+    /// Whether this source is one of those fields.
+    pub(super) fn joins_field(&self, field: &Source) -> bool {
+        self.segments.iter().any(|segment| match &segment.kind {
+            Kind::Source(whole) => function::joins_field(whole, &segment.then, field),
+            Kind::Literal(_) | Kind::Group(_) => false,
+        })
+    }
+
+    /// Whether fields are joined in it in whose texts separators may stand.
+    pub(super) fn joins_unescaped(&self) -> bool {
+        self.segments.iter().any(|segment| {
+            let then = &segment.then;
+            then.iter().any(Function::is_join) && !then.iter().any(Function::escapes)
+        })
     }
 
     pub(super) fn evaluate(&self, context: Context<'_>) -> Result<Text, EvaluationError> {
@@ -272,7 +320,7 @@ impl Segment {
     }
 
     fn whole_sources<'s>(&'s self, found: &mut Vec<&'s Source>) {
-        if self.then.iter().any(Function::leaves_out) {
+        if !function::keep_all(&self.then) {
             return;
         }
         match &self.kind {
@@ -310,6 +358,12 @@ impl Segment {
     }
 
     fn piped<'c>(&'c self, context: Context<'c>) -> Result<Cow<'c, [u8]>, EvaluationError> {
+        let start = self.start(context)?;
+        apply(&self.then, start).map_err(|fault| self.error(fault))
+    }
+
+    /// What its functions are applied to.
+    fn start<'c>(&'c self, context: Context<'c>) -> Result<Cow<'c, [u8]>, EvaluationError> {
         let start = match &self.kind {
             Kind::Literal(text) => Cow::Borrowed(text.as_bytes()),
             Kind::Source(source) => {
@@ -330,7 +384,7 @@ impl Segment {
         if start.is_empty() && self.empty_is_absent {
             return Err(self.error(Fault::Absent));
         }
-        apply(&self.then, start).map_err(|fault| self.error(fault))
+        Ok(start)
     }
 
     fn error(&self, fault: Fault) -> EvaluationError {

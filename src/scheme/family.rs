@@ -5,7 +5,6 @@ use crate::{
     algorithm::Algorithm,
     jose,
     scheme::{
-        covered::SourcesOf,
         declared::{Declared, Here},
         document::{Fields, Item, SchemeError},
         expression::Expression,
@@ -198,9 +197,9 @@ impl Verifying {
     }
 
     /// What is covered in every message that is taken.
-    pub(super) fn covers(&self, sources: SourcesOf) -> Vec<Source> {
+    pub(super) fn covers(&self) -> Vec<Source> {
         match self {
-            Self::Jws(family) => family.covers(sources),
+            Self::Jws(family) => family.covers(),
             Self::Rfc9421(family) => family.covers(),
             Self::Cavage(family) => family.covers(),
         }

@@ -50,6 +50,11 @@ pub enum Fault {
     /// Something without a separator between name and value.
     #[error("has a field without {0:?} between name and value")]
     NotAPair(String),
+    /// Other fields are joined to the same text.
+    #[error(
+        "could be read as other fields, since nothing is escaped: a separator with a name stands inside a name or value, or nothing separates fields; expected fields that can be told from their text"
+    )]
+    Ambiguous,
     /// A name comes twice in a list of fields.
     #[error("has a field twice")]
     RepeatedField,
@@ -143,6 +148,7 @@ impl EvaluationError {
             Fault::Json(JsonError::TooManyFields { .. }) | Fault::TooMany(_) => "TOO_MANY_FIELDS",
             Fault::Encoding(_) | Fault::Prefix(_) | Fault::Mark(_) => "ENCODING_INVALID",
             Fault::NotAPair(_) => "FIELDS_INVALID",
+            Fault::Ambiguous => "AMBIGUOUS_MESSAGE",
             Fault::RepeatedField => "FIELD_REPEATED",
             Fault::TooLong(_) => "TOO_LONG",
             Fault::Placement(_) => "PLACEMENT_IMPOSSIBLE",

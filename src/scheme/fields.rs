@@ -180,6 +180,42 @@ pub(super) fn join(fields: &[Field<'_>], separator: &str, pair: &str) -> Result<
     Ok(output)
 }
 
+/// Whether these fields alone are joined to their text, of all that can be read back: a field begins where the text
+/// does, and behind each separator that a name and the sign of a pair follow before the next.
+pub(super) fn reads_back(fields: &[Field<'_>], separator: &str, pair: &str) -> Result<bool, Fault> {
+    let text = join(fields, separator, pair)?;
+    if separator.is_empty() || pair.is_empty() {
+        let signs = || {
+            let windows = text.windows(pair.len());
+            windows.filter(|window| *window == pair.as_bytes()).count()
+        };
+        return Ok(fields.is_empty() || fields.len() == 1 && !pair.is_empty() && signs() == 1);
+    }
+    let mut wanted = fields.iter();
+    // Of the field that is being read: its name, and from where to where its value is.
+    let mut field: Option<(&[u8], usize, usize)> = None;
+    let mut is_next = |(name, from, to): (&[u8], usize, usize)| {
+        let one = wanted.next();
+        one.is_some_and(|one| *one.name == *name && *one.value == text[from..to])
+    };
+    let mut at = 0;
+    for part in split(&text, separator) {
+        let end = at + part.len();
+        match (find(part, pair), &mut field) {
+            (Some(sign), field) => {
+                let next = (&part[..sign], at + sign + pair.len(), end);
+                if field.replace(next).is_some_and(|read| !is_next(read)) {
+                    return Ok(false);
+                }
+            }
+            (None, Some((_, _, to))) => *to = end,
+            (None, None) => return Ok(fields.is_empty()),
+        }
+        at = end + separator.len();
+    }
+    Ok(field.is_none_or(is_next) && wanted.next().is_none())
+}
+
 /// A part of bytes, borrowed where they are.
 pub(super) fn part<'v>(bytes: Cow<'v, [u8]>, of: impl Fn(&[u8]) -> &[u8]) -> Cow<'v, [u8]> {
     match bytes {

@@ -15,6 +15,10 @@ use crate::{
     },
 };
 
+mod joined;
+
+pub(super) use joined::{joined, joins_field, keep_all};
+
 /// What flows through a pipeline.
 #[derive(Debug)]
 pub(super) enum Value<'v> {
@@ -39,8 +43,10 @@ pub(super) struct Function {
 
 #[derive(Clone, Debug)]
 enum Kind {
+    /// bytes -> bytes, with no two that give the same, but for the ways to write the same JSON
+    Faithful(TextFunction),
     /// bytes -> bytes
-    Text(TextFunction),
+    Lossy(TextFunction),
     StripPrefix(String),
     First(usize),
     Skip(usize),
@@ -73,7 +79,8 @@ impl Function {
     /// What it gives for this type; the error names what it takes instead.
     pub(super) const fn applied_to(&self, input: Type) -> Result<Type, Type> {
         let (takes, gives) = match &self.kind {
-            Kind::Text(_)
+            Kind::Faithful(_)
+            | Kind::Lossy(_)
             | Kind::StripPrefix(_)
             | Kind::First(_)
             | Kind::Skip(_)
@@ -88,29 +95,12 @@ impl Function {
         }
     }
 
-    /// Whether a part of what comes in may change and what goes out stays.
-    pub(super) const fn leaves_out(&self) -> bool {
-        match &self.kind {
-            Kind::First(_)
-            | Kind::Skip(_)
-            | Kind::AfterLast(_)
-            | Kind::Only(_)
-            | Kind::Field(_)
-            | Kind::OnlyValue => true,
-            Kind::Text(_)
-            | Kind::StripPrefix(_)
-            | Kind::Split(_)
-            | Kind::ListFields { .. }
-            | Kind::Change(_)
-            | Kind::Exclude(_)
-            | Kind::Join { .. } => false,
-        }
-    }
-
     /// Types were checked when the scheme was loaded.
     pub(super) fn apply<'v>(&self, value: Value<'v>) -> Result<Value<'v>, Fault> {
         let bytes = match (&self.kind, value) {
-            (Kind::Text(function), Value::Bytes(bytes)) => function(bytes)?,
+            (Kind::Faithful(function) | Kind::Lossy(function), Value::Bytes(bytes)) => {
+                function(bytes)?
+            }
             (Kind::StripPrefix(prefix), Value::Bytes(bytes)) => {
                 if !bytes.starts_with(prefix.as_bytes()) {
                     return Err(Fault::Prefix(prefix.clone()));
@@ -274,7 +264,8 @@ impl Function {
             let found = list.iter().find(|(known, _)| *known == name);
             found.map(|(_, kind)| kind.clone())
         };
-        match find(&text_functions())
+        match find(&faithful_functions())
+            .or_else(|| find(&lossy_functions()))
             .or_else(|| find(&split_functions()))
             .or_else(|| find(&change_functions()))
         {
@@ -296,14 +287,19 @@ fn unknown(item: &Item<'_>, name: &str) -> SchemeError {
 
 /// What each function is called.
 pub(super) fn names() -> Vec<&'static str> {
-    let lists = [text_functions(), split_functions(), change_functions()];
+    let lists = [
+        faithful_functions(),
+        lossy_functions(),
+        split_functions(),
+        change_functions(),
+    ];
     let names = lists.iter().flatten().map(|(name, _)| *name);
     names.chain(MAP_TO_BYTES_AND_WITH_ARGUMENTS).collect()
 }
 
-/// bytes -> bytes, without arguments.
-fn text_functions() -> Vec<(&'static str, Kind)> {
-    let list: [(&str, TextFunction); 24] = [
+/// bytes -> bytes, without arguments, and nothing gets lost.
+fn faithful_functions() -> Vec<(&'static str, Kind)> {
+    let list: [(&str, TextFunction); 13] = [
         ("minify-json", |b| {
             // A message without a body has an empty one, whose hash is that of nothing.
             if b.is_empty() {
@@ -316,11 +312,6 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
             };
             Ok(minified.map_or(b, Cow::Owned))
         }),
-        ("strip-whitespace", |b| {
-            let kept = b.iter().copied().filter(|byte| !b" \t\r\n".contains(byte));
-            Ok(kept.collect())
-        }),
-        ("php-json", |b| encoding::php_json(&b).map(Cow::Owned)),
         ("json-escape", |b| encoding::json_escape(&b).map(Cow::Owned)),
         ("sha1", |b| {
             let digest = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &b);
@@ -333,13 +324,35 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
             use md5::Digest;
             Ok(md5::Md5::digest(&b).to_vec().into())
         }),
-        ("crc32-decimal", |b| {
-            Ok(encoding::crc32(&b).to_string().into_bytes().into())
-        }),
         ("hex", |b| Ok(hex::encode(&b).into_bytes().into())),
         ("HEX", |b| Ok(hex::encode_upper(&b).into_bytes().into())),
         ("base64", |b| Ok(encoding::base64(&b).into())),
         ("base64url", |b| Ok(encoding::base64url(&b).into())),
+        ("percent-encode", |b| {
+            Ok(encoding::percent_encode(&b, Kept::Unreserved).into())
+        }),
+        ("form-encode", |b| {
+            Ok(encoding::percent_encode(&b, Kept::Form).into())
+        }),
+    ];
+    list.map(|(name, function)| (name, Kind::Faithful(function)))
+        .to_vec()
+}
+
+/// The others.
+fn lossy_functions() -> Vec<(&'static str, Kind)> {
+    let list: [(&str, TextFunction); 11] = [
+        ("strip-whitespace", |b| {
+            let kept = b.iter().copied().filter(|byte| !b" \t\r\n".contains(byte));
+            Ok(kept.collect())
+        }),
+        // Of JSON nothing is lost, which `keep_all` knows.
+        ("php-json", |b| encoding::php_json(&b).map(Cow::Owned)),
+        // Whoever wants another text of the same CRC finds one.
+        ("crc32-decimal", |b| {
+            Ok(encoding::crc32(&b).to_string().into_bytes().into())
+        }),
+        // In capitals or not.
         ("decode-hex", |b| encoding::decode_hex(&b).map(Cow::Owned)),
         ("decode-base64", |b| {
             encoding::decode_base64(&b).map(Cow::Owned)
@@ -347,12 +360,7 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
         ("decode-base64url", |b| {
             encoding::decode_base64url(&b).map(Cow::Owned)
         }),
-        ("percent-encode", |b| {
-            Ok(encoding::percent_encode(&b, Kept::Unreserved).into())
-        }),
-        ("form-encode", |b| {
-            Ok(encoding::percent_encode(&b, Kept::Form).into())
-        }),
+        // `%41` or `A`.
         ("percent-decode", |b| {
             encoding::percent_decode(b, Kept::Unreserved)
         }),
@@ -361,7 +369,7 @@ fn text_functions() -> Vec<(&'static str, Kind)> {
         ("upper", |b| Ok(b.to_ascii_uppercase().into())),
         ("trim", |b| Ok(fields::part(b, <[u8]>::trim_ascii))),
     ];
-    list.map(|(name, function)| (name, Kind::Text(function)))
+    list.map(|(name, function)| (name, Kind::Lossy(function)))
         .to_vec()
 }
 

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 
+mod covered;
 mod keys;
 mod reference;
 

@@ -62,6 +62,8 @@ pub struct Protections {
     pub echo: bool,
     /// Messages bring an access token that we issued.
     pub access_token: bool,
+    /// Fields are joined and signed as they are: who can choose the text of one can have others signed.
+    pub unescaped: bool,
 }
 
 impl Outcome {

@@ -36,6 +36,8 @@ pub(super) struct Verify {
     pub(super) acknowledgement: Option<Acknowledgement>,
     /// What the signature covers; or without one, what is handed on.
     pub(super) parts: Vec<(String, Source)>,
+    /// Whether the fields that were joined and signed are handed on too.
+    pub(super) fields: bool,
 }
 
 /// The `[verify.signature]` of a scheme.
@@ -207,12 +209,20 @@ impl Verify {
         let acknowledgement = acknowledgement
             .map(|item| Acknowledgement::parse(&item))
             .transpose()?;
-        let mut parts = Vec::new();
+        let (mut parts, mut fields) = (Vec::new(), false);
         let list = list.map_or_else(|| Ok(Vec::new()), |list| list.list())?;
         for item in list {
+            if signature.is_some() && item.text()? == FIELDS {
+                if !signed.tells_fields() {
+                    let message = "needs one join in each form of the string, in a segment of its own and with nothing lost behind it";
+                    return Err(item.refuse("NOT_SIGNED", format!("{FIELDS:?} {message}")));
+                }
+                fields = true;
+                continue;
+            }
             let source = source(&item, declared, &here)?;
-            if signature.is_some() && !signed.is_covered(&source) {
-                let message = "is no part of what is signed, so it can't be called authentic";
+            if signature.is_some() && !signed.covers_whole(&source) {
+                let message = "is no part of what is signed, or something of it gets lost on the way, so it can't be called authentic";
                 return Err(item.refuse("NOT_SIGNED", format!("{:?} {message}", item.text()?)));
             }
             parts.push((item.text()?.to_owned(), source));
@@ -232,6 +242,7 @@ impl Verify {
             open,
             acknowledgement,
             parts,
+            fields,
         })
     }
 }
@@ -258,6 +269,11 @@ impl Verify {
             replay: self.replay.is_some(),
             echo: self.echo.is_some(),
             access_token: self.access_token.is_some(),
+            unescaped: self
+                .signature
+                .iter()
+                .flat_map(|one| &one.forms)
+                .any(Expression::joins_unescaped),
         }
     }
 }
@@ -434,3 +450,6 @@ const MAX_WINDOW: u64 = 7 * ONE_DAY + 1;
 /// Ninety days and a second.
 const MAX_REMEMBERED: u64 = 90 * ONE_DAY + 1;
 const ONE_DAY: u64 = 86_400;
+
+/// What `authenticated` calls the fields that were joined.
+const FIELDS: &str = "fields";

@@ -29,6 +29,7 @@ pub(super) async fn reload_on_change(
     // It was read long ago, before the store was open and the ports were bound: once more, then, whatever it looks like.
     let mut seen = None;
     let mut waiting = false;
+    let mut forgotten = false;
     loop {
         let asked = tokio::select! {
             _ = hangup.recv() => true,
@@ -39,7 +40,23 @@ pub(super) async fn reload_on_change(
         if asked || now != seen || waiting {
             let is_news = asked || now != seen;
             seen = now;
-            waiting = reload_policy(&policy_file, &signer, is_news).await;
+            match reload_policy(&policy_file, &signer, is_news).await {
+                File::Waits => waiting = true,
+                File::Settled => waiting = false,
+                File::Forgotten => (waiting, forgotten) = (false, true),
+            }
+        }
+        // Until the store knows what is in force, a start would give back what was taken away.
+        if forgotten {
+            let policy = signer.policy();
+            let again = signer.adopt_policy(&policy, PolicyLeave::Free).await;
+            forgotten = again.is_err();
+            if !forgotten {
+                tracing::info!(
+                    policy = policy.digest(),
+                    "the policy in force is remembered now"
+                );
+            }
         }
         let now = platforms.fingerprint();
         if asked || now != seen_platforms {
@@ -76,19 +93,29 @@ pub(super) fn tell_fault(endpoint: &Endpoint) {
     }
 }
 
-/// The policy. Whether its file waits for what may come: approvals, or the store.
-async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
+/// What became of the policy's file.
+enum File {
+    /// It is in force, or refused.
+    Settled,
+    /// It waits for what may come: approvals, or the store.
+    Waits,
+    /// It is in force, and the store does not know that.
+    Forgotten,
+}
+
+/// The policy.
+async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> File {
     let policy = match config::load_policy(file) {
         Ok(policy) if policy.sha256() == signer.policy().sha256() => {
             signer.refuse_policy(None);
-            return false;
+            return File::Settled;
         }
         Ok(policy) => policy,
         Err(error) => {
             signer.refuse_policy(Some(error.to_string()));
             tracing::error!(%error, "the new policy is refused; the old one stays in force");
             record(signer, Reloadable::Policy, None, false).await;
-            return false;
+            return File::Settled;
         }
     };
     let digest = Some(Digest::from_bytes(*policy.sha256()));
@@ -100,17 +127,19 @@ async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
                 tracing::error!(error = %refused, "the new policy is refused; the old one stays in force");
                 record(signer, Reloadable::Policy, digest, false).await;
             }
-            return true;
+            return File::Waits;
         }
     };
+    let mut settled = File::Settled;
     if let Err(error) = signer.adopt_policy(&policy, leave).await {
         if leave != PolicyLeave::Free {
             signer.refuse_policy(Some(error.to_string()));
             tracing::error!(%error, "the new policy can't be taken yet; the old one stays in force");
-            return true;
+            return File::Waits;
         }
         // It allows no more than the old one, or nobody asked for approval: that must not wait for the store.
-        tracing::warn!(%error, "that this policy is in force can't be remembered");
+        tracing::warn!(%error, "that this policy is in force can't be remembered yet; it is tried again");
+        settled = File::Forgotten;
     }
     // Before it decides anything.
     if record(signer, Reloadable::Policy, digest, true).await {
@@ -119,7 +148,7 @@ async fn reload_policy(file: &Path, signer: &Signer, is_news: bool) -> bool {
         signer.refuse_policy(None);
         tracing::info!(policy = digest, rules, "policy reloaded");
     }
-    false
+    settled
 }
 
 /// All partners and schemes, whole or not at all. Their vectors are run, which takes a while.

@@ -88,6 +88,7 @@ impl Roll {
 
     /// Makes checkpoints from now on. While the token is away there are none, and records go on being made.
     pub(super) fn keep(self, tokens: &[Arc<Token>], checkpoints: Arc<Checkpoints>) -> Keeping {
+        tokio::spawn(self.audit.teller());
         let stop = CancellationToken::new();
         let wanted = &self.config.checkpoint_token;
         let named = |token: &&Arc<Token>| wanted.as_ref().is_none_or(|name| token.name() == name);

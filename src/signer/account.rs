@@ -280,7 +280,8 @@ impl Account {
         if !admission.is_idle() {
             let operation = permit.within.unwrap_or_else(|| permit.operation());
             let asked = permit.asked();
-            let slip = admission.admit(permit.identity(), operation, &asked);
+            // Apart, for few have quotas, and every call's future would have room for it.
+            let slip = Box::pin(admission.admit(permit.identity(), operation, &asked));
             let slip = slip.await?;
             self.state().slips.push(slip);
         }
@@ -323,6 +324,11 @@ impl Account {
         });
         drop(state);
         Ok(())
+    }
+
+    /// What was begun may still be done: nothing more begins.
+    pub(super) fn goes_on<S>(&self, _granted: Granted<S>) {
+        self.state().idle = None;
     }
 
     /// What came of the last intent, where the call's own result does not tell.
@@ -399,29 +405,36 @@ impl Account {
 
     /// Records what came of it all, and gives the result when that is on the disk. If it can't be, the result is
     /// that.
-    pub(super) async fn close<T>(self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn close<T>(
+        self,
+        result: Result<T, Error>,
+    ) -> impl Future<Output = Result<T, Error>> + use<T> {
         let roll = Arc::clone(&self.roll);
-        let Some(audit) = roll.audit.as_ref() else {
-            return result;
-        };
-        let Closing {
-            ended,
-            waits,
-            slips: _slips,
-        } = self.ended(&result);
-        let outcomes = (!ended.is_empty()).then(|| audit.outcomes(ended));
-        if waits.is_empty() && outcomes.is_none() {
-            return result;
+        // At once: what is waited for does not carry the account.
+        let closed = roll.audit.as_ref().map(|audit| {
+            let Closing {
+                ended,
+                waits,
+                slips,
+            } = self.ended(&result);
+            let outcomes = (!ended.is_empty()).then(|| audit.outcomes(ended));
+            (outcomes, waits, slips)
+        });
+        async move {
+            let (outcomes, waits, _slips) = match closed {
+                Some(closed) if closed.0.is_some() || !closed.1.is_empty() => closed,
+                _ => return result,
+            };
+            let begun = Instant::now();
+            for wait in waits {
+                wait.await?;
+            }
+            if let Some(outcomes) = outcomes {
+                outcomes.await?;
+            }
+            roll.waits.count(begun.elapsed());
+            result
         }
-        let begun = Instant::now();
-        for wait in waits {
-            wait.await?;
-        }
-        if let Some(outcomes) = outcomes {
-            outcomes.await?;
-        }
-        roll.waits.count(begun.elapsed());
-        result
     }
 
     /// Something else happened that the log tells.

@@ -113,6 +113,7 @@ impl Signer {
                 required: approval.required(),
                 expires_at: now.after(approval.expires_after()),
             };
+            self.recorded().await?;
             let proposal = self.lives.store()?.proposals().propose(new, now).await?;
             tell(&account, &proposal, &matter, ProposalStep::Proposed, None);
             tracing::info!(client.id = %call.identity.name(), proposal = %proposal.id, act = %matter.act, subject = %proposal.subject, "proposed");
@@ -204,6 +205,7 @@ impl Signer {
             let verdict = policy.authorize_approve(&call.identity, matter.act, key);
             let granted = account.authorized(verdict)?;
             account.begin(&granted, None, None).await?;
+            self.recorded().await?;
             let now = self.time();
             Ok(proposals.approve(id, call.identity.name(), now).await?)
         };
@@ -229,16 +231,31 @@ impl Signer {
         let matter = Matter::read(&proposal)?;
         let account = self.roll.open(call);
         let now = self.time();
-        let withdrawn = proposals.withdraw(id, call.identity.name(), now).await;
         let step = ProposalStep::Withdrawn;
-        self.stepped(
-            account,
-            &proposal,
-            &matter,
-            step,
-            withdrawn.map_err(Error::from),
-        )
-        .await
+        let withdrawn = async {
+            // Before it is done; what is open and his can only be refused if somebody is faster.
+            let is_told =
+                proposal.author == *call.identity.name() && proposal.closed(now).is_none();
+            if is_told {
+                tell(&account, &proposal, &matter, step, None);
+                self.recorded().await?;
+            }
+            let withdrawn = proposals.withdraw(id, call.identity.name(), now).await?;
+            if !is_told {
+                tell(&account, &withdrawn, &matter, step, None);
+            }
+            Ok(withdrawn)
+        };
+        match withdrawn.await {
+            Ok(withdrawn) => {
+                tracing::info!(proposal = %proposal.id, ?step, act = %matter.act, subject = %proposal.subject, "proposal");
+                account.close(self.standing(withdrawn)).await
+            }
+            Err(error) => {
+                tell_refused(&account, &proposal, &matter, &error);
+                account.close(Err(error)).await
+            }
+        }
     }
 
     /// Refuses what is under approval, unless it was approved.

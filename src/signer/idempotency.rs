@@ -66,6 +66,7 @@ impl Signer {
     {
         let store = self.lives.store()?;
         let lease = call.deadline.saturating_duration_since(Instant::now()) + MARGIN;
+        let mut pause = PAUSE;
         let claim = loop {
             let asked = Request {
                 identity: call.identity.name(),
@@ -80,7 +81,12 @@ impl Signer {
                 Begun::InProgress { .. } if Instant::now() + PAUSE > call.deadline => {
                     return Err(Error::RequestInProgress(request.id.clone()));
                 }
-                Begun::InProgress { .. } => tokio::time::sleep(PAUSE).await,
+                // To ask costs a transaction: who has waited long waits a little longer.
+                Begun::InProgress { .. } => {
+                    tokio::time::sleep_until((Instant::now() + pause).min(call.deadline - PAUSE))
+                        .await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
             }
         };
         let permitted = Permitted::default();
@@ -205,3 +211,4 @@ impl Permitted {
 /// What a call may take beyond its deadline.
 const MARGIN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(320);

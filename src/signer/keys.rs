@@ -156,7 +156,9 @@ impl Signer {
             }
             let exists = || Error::Token(TokenError::Exists(name.clone()));
             let key = match self.find(name) {
-                Err(Error::NoSuchKey(_) | Error::Token(_)) => {
+                // The store knows it: a token that was emptied or exchanged is no reason to give the name to another key.
+                Err(Error::NoSuchKey(_)) if !versions.is_empty() => return Err(exists()),
+                Err(Error::NoSuchKey(_)) => {
                     // Before the key is there: it shall never be without its limit.
                     if facts.maximum_uses != maximum_uses {
                         let limit = |facts: &mut store::KeyFacts| {
@@ -165,6 +167,7 @@ impl Signer {
                         };
                         self.change(name, None, limit).await?;
                     }
+                    self.recorded().await?;
                     make.await?
                 }
                 Ok(found) => {
@@ -180,6 +183,11 @@ impl Signer {
                         return Err(exists());
                     }
                     found.key
+                }
+                // In a token that was never seen there may be one of this name.
+                Err(error @ Error::Token(_)) => {
+                    tracing::warn!(key = %name, %error, "no key is made while a token was never seen: it may have one of this name");
+                    return Err(error);
                 }
                 Err(_) => return Err(exists()),
             };

@@ -3,7 +3,10 @@
 //!
 //! A version of which nothing is said is enabled: the token had it before this daemon, or its maker was cut off.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, MutexGuard, PoisonError},
+};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::Mutex;
@@ -32,7 +35,12 @@ pub(super) struct Lives {
     store: Option<Store>,
     known: ArcSwapOption<Known>,
     reading: Mutex<()>,
+    /// What was recorded as due, until it is done.
+    noted: std::sync::Mutex<Noted>,
 }
+
+/// Keys whose rotation is due, and versions whose destruction is.
+type Noted = BTreeSet<(KeyName, Option<Version>)>;
 
 /// What was read last.
 #[derive(Clone, Default)]
@@ -62,7 +70,12 @@ impl Lives {
             store,
             known: ArcSwapOption::new(known),
             reading: Mutex::default(),
+            noted: std::sync::Mutex::default(),
         }
+    }
+
+    fn noted(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of a key.

@@ -1,19 +1,17 @@
 //! Signing a message of any length as it comes, in constant memory.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use sha2::Digest;
-use tokio::time::Instant;
 
 use super::{
-    Account, Call, Error, Granted, Selector, Signature, SignatureForm, Signer, check_form,
-    digest_of, finish,
+    Account, Call, Error, Selector, Signature, SignatureForm, Signer, check_form, digest_of, finish,
 };
 use crate::{
     algorithm::{Algorithm, Hash},
-    key::{KeyVersion, PublicKey},
-    pkcs11::{MacStream, Token},
+    key::KeyVersion,
+    pkcs11::MacStream,
     policy::StreamLimit,
 };
 
@@ -30,16 +28,9 @@ pub struct LongSignature {
 
 enum LongKind {
     /// The hash is made here; the token sees the digest at the end.
-    Hashed(Box<Hashed>),
+    Hashed(Hasher),
     /// The token makes the MAC chunk by chunk.
     Mac(MacStream),
-}
-
-struct Hashed {
-    hasher: Hasher,
-    token: Arc<Token>,
-    granted: Granted,
-    public: Option<PublicKey>,
 }
 
 enum Hasher {
@@ -68,12 +59,7 @@ impl Signer {
             let version = granted.key().clone();
             let (granted, limit) = account.limited_stream(granted)?;
             let kind = match (algorithm, algorithm.prehash()) {
-                (_, Some(hash)) => LongKind::Hashed(Box::new(Hashed {
-                    hasher: Hasher::new(hash),
-                    public: found.public(&version).cloned(),
-                    token: found.token,
-                    granted,
-                })),
+                (_, Some(hash)) => LongKind::Hashed(Hasher::new(hash)),
                 (Algorithm::Hmac(_), None) => {
                     // The token is asked before the message is there: of that the log has no hash.
                     let permit = account.intend(granted, None, None).await?;
@@ -110,7 +96,7 @@ impl LongSignature {
         let checked = self.limit.check(self.length);
         checked.map_err(|denied| self.account.refused(denied))?;
         match &mut self.kind {
-            LongKind::Hashed(hashed) => hashed.hasher.update(&chunk),
+            LongKind::Hashed(hasher) => hasher.update(&chunk),
             LongKind::Mac(mac) => mac.update(chunk).await?,
         }
         Ok(())
@@ -121,38 +107,53 @@ impl LongSignature {
         self.length
     }
 
-    /// The signature.
+    /// The signature, if the policy and the key allow it still: the message may have taken days.
     ///
     /// # Errors
     ///
     /// [`Error`].
-    pub async fn finish(self, deadline: Instant) -> Result<Signature, Error> {
+    pub async fn finish(self, signer: &Signer, call: &Call) -> Result<Signature, Error> {
         let Self {
             account,
             kind,
             version,
             algorithm,
             form,
-            length: _,
+            length,
             limit: _,
         } = self;
+        let by = Selector {
+            key: version.key.clone(),
+            version: Some(version.version),
+        };
+        let asked_again = signer
+            .permit_to_sign(&account, call, &by, algorithm)
+            .and_then(|(found, granted)| {
+                let (granted, limit) = account.limited_stream(granted)?;
+                let checked = limit.check(length);
+                checked.map_err(|denied| account.refused(denied))?;
+                Ok((found, granted))
+            });
         let signed = async {
-            let raw = match kind {
-                LongKind::Hashed(hashed) => {
-                    let Hashed {
-                        hasher,
-                        token,
-                        granted,
-                        public,
-                    } = *hashed;
+            let raw = match (kind, asked_again) {
+                (LongKind::Hashed(hasher), Ok((found, granted))) => {
                     let digest = hasher.finish();
                     let input = digest_of(algorithm, &digest);
-                    let permit = account
-                        .intend(granted, Some(input), public.as_ref())
-                        .await?;
-                    token.sign(permit, digest.into(), deadline).await?
+                    let public = found.public(&version);
+                    let permit = account.intend(granted, Some(input), public).await?;
+                    let token = found.token;
+                    token.sign(permit, digest.into(), call.deadline).await?
                 }
-                LongKind::Mac(mac) => mac.finish().await?,
+                (LongKind::Mac(mac), Ok((_, granted))) => {
+                    // The token has begun it, with the permit of then.
+                    account.goes_on(granted);
+                    mac.finish().await?
+                }
+                (LongKind::Hashed(_), Err(error)) => return Err(error),
+                (LongKind::Mac(mac), Err(error)) => {
+                    mac.abort().await;
+                    return Err(error);
+                }
             };
             let signature = finish(raw, version, algorithm, form)?;
             account.signed(&signature.bytes);
@@ -160,6 +161,16 @@ impl LongSignature {
         };
         let signed = signed.await;
         account.close(signed).await
+    }
+
+    /// Gives up because of an error of [`LongSignature::update`]; gives what to answer, once that is recorded.
+    pub async fn refuse(self, error: Error) -> Error {
+        if let LongKind::Mac(mac) = self.kind {
+            mac.abort().await;
+        }
+        match self.account.close::<Infallible>(Err(error)).await {
+            Err(error) => error,
+        }
     }
 
     /// Gives up, so that the token keeps nothing of it.

@@ -1,6 +1,11 @@
 //! One connection to SQLite or PostgreSQL, behind a handful of verbs; both understand the same SQL.
 
-use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::Path,
+    time::Duration,
+};
 
 use secrecy::ExposeSecret;
 use sqlx::{
@@ -14,7 +19,7 @@ use sqlx::{
 
 use super::{
     config::{Location, PasswordError, Postgres},
-    error::{Kind, OpenError, kind},
+    error::{IO_ERROR, Kind, OpenError, kind},
 };
 
 /// A connection.
@@ -119,6 +124,24 @@ impl Connection {
 
 /// Opens a store for the first time in the life of a process: makes the file, checks it, migrates.
 pub(super) async fn prepare(location: &Location, timeout: Duration) -> Result<(), OpenError> {
+    let (file, cause) = match prepare_once(location, timeout).await {
+        Err(OpenError::Damaged { file, cause }) => (file, cause),
+        other => return other,
+    };
+    // Of some reads that fail SQLite says no more than that the file is malformed. What is damaged is so when it is
+    // read again.
+    if let Err(error) = read_through(&file).await {
+        let cause = error.to_string();
+        return Err(OpenError::Unreadable { file, cause });
+    }
+    let again = prepare_once(location, timeout).await;
+    if again.is_ok() {
+        tracing::warn!(file = %file.display(), %cause, "the store was found damaged, and whole when it was read again: its disk may be failing");
+    }
+    again
+}
+
+async fn prepare_once(location: &Location, timeout: Duration) -> Result<(), OpenError> {
     // Two processes that start at once must not migrate one file at once; servers have locks of their own.
     let _lock = match location {
         Location::Sqlite(file) => Some(create(file).await.map_err(|error| OpenError::File {
@@ -135,11 +158,14 @@ pub(super) async fn prepare(location: &Location, timeout: Duration) -> Result<()
     }
     connection.migrate().await.map_err(|error| {
         let fault = match (&error, location) {
-            (MigrateError::Execute(error), Location::Sqlite(file)) => Some(refused(file, error)),
+            (
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+                Location::Sqlite(file),
+            ) => Some(refused(file, error)),
             _ => None,
         };
         match (fault, OpenError::from(error)) {
-            (Some(fault @ OpenError::Damaged { .. }), _) => fault,
+            (Some(fault @ (OpenError::Damaged { .. } | OpenError::Unreadable { .. })), _) => fault,
             (_, OpenError::NewerSchema { found, .. }) => OpenError::NewerSchema {
                 found,
                 known: last_migration(location),
@@ -234,18 +260,50 @@ async fn check(connection: &mut Connection, file: &Path) -> Result<(), OpenError
     let verdict = rows.first().map(|row| row.text(0)).transpose();
     match verdict {
         Ok(Some(verdict)) if verdict == "ok" => Ok(()),
-        Ok(verdict) => Err(OpenError::Damaged {
-            file: file.to_owned(),
-            cause: verdict.unwrap_or_default(),
-        }),
+        Ok(verdict) => {
+            let verdict = verdict.unwrap_or_default();
+            let (file, cause) = (file.to_owned(), verdict);
+            // What it could not read, the check calls a fault of the file.
+            Err(match tells_of_a_disk(&cause) {
+                true => OpenError::Unreadable { file, cause },
+                false => OpenError::Damaged { file, cause },
+            })
+        }
         Err(error) => Err(refused(file, &error)),
     }
+}
+
+/// Whether the check has come upon a page that it could not read.
+fn tells_of_a_disk(verdict: &str) -> bool {
+    let mut codes = verdict.split("error code=").skip(1).filter_map(|rest| {
+        let digits = rest.find(|one: char| !one.is_ascii_digit());
+        rest[..digits.unwrap_or(rest.len())].parse::<u32>().ok()
+    });
+    codes.any(|code| code & 0xff == IO_ERROR)
+}
+
+/// Reads a file to its end, with the calls that SQLite reads it with.
+async fn read_through(file: &Path) -> io::Result<()> {
+    let file = file.to_owned();
+    let read = move || {
+        let (file, mut piece) = (fs::File::open(file)?, vec![0; 16 << 10]);
+        let mut at = 0;
+        loop {
+            match file.read_at(&mut piece, at)? {
+                0 => return Ok(()),
+                read => at += read as u64,
+            }
+        }
+    };
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(io::Error::other)?
 }
 
 fn refused(file: &Path, error: &sqlx::Error) -> OpenError {
     let (file, cause) = (file.to_owned(), error.to_string());
     match kind(error) {
         Kind::Damaged => OpenError::Damaged { file, cause },
+        Kind::Unreadable => OpenError::Unreadable { file, cause },
         Kind::Contended | Kind::Full | Kind::Other => OpenError::File { file, cause },
     }
 }

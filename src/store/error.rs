@@ -138,6 +138,17 @@ pub enum OpenError {
         /// What SQLite says.
         cause: String,
     },
+    /// The file may be whole; its disk does not say.
+    #[error(
+        "the store {} can't be read: {cause}; its disk or file system fails, which does not say that the store is damaged. Look into the kernel's log, have the disk answer again and start anew; restore the store from a copy only if the disk has lost it",
+        file.display()
+    )]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite or the system says.
+        cause: String,
+    },
     /// A later release has written it.
     #[error(
         "the store has the schema of a later release (migration {found}; this one knows {known}); start that release, or restore the copy that was made before it was installed"
@@ -214,7 +225,7 @@ impl From<&sqlx::Error> for StoreError {
         match kind(error) {
             Kind::Full => Self::Full(text),
             Kind::Damaged => Self::Damaged(text),
-            Kind::Contended | Kind::Other => Self::Unavailable(text),
+            Kind::Contended | Kind::Unreadable | Kind::Other => Self::Unavailable(text),
         }
     }
 }
@@ -238,6 +249,8 @@ pub(super) enum Kind {
     Full,
     /// Not a database, or not whole.
     Damaged,
+    /// The disk did not read or write what it was asked to.
+    Unreadable,
     /// Anything else.
     Other,
 }
@@ -254,6 +267,7 @@ pub(super) fn kind(error: &sqlx::Error) -> Kind {
             "40001" | "40P01" | "55P03" => Kind::Contended,
             "53100" => Kind::Full,
             "XX001" | "XX002" => Kind::Damaged,
+            "58030" => Kind::Unreadable,
             _ => Kind::Other,
         };
     }
@@ -261,6 +275,10 @@ pub(super) fn kind(error: &sqlx::Error) -> Kind {
         Ok(5 | 6) => Kind::Contended,
         Ok(13) => Kind::Full,
         Ok(11 | 26) => Kind::Damaged,
+        Ok(IO_ERROR) => Kind::Unreadable,
         _ => Kind::Other,
     }
 }
+
+/// `SQLITE_IOERR`, the low byte of its extended codes.
+pub(super) const IO_ERROR: u32 = 10;

@@ -307,7 +307,7 @@ impl Proposals<'_> {
 
 impl Proposal {
     /// Why it stands no longer open, if so.
-    fn closed(&self, now: Timestamp) -> Option<Refusal> {
+    pub fn closed(&self, now: Timestamp) -> Option<Refusal> {
         if self.execution.is_some() {
             Some(Refusal::Executed)
         } else if self.withdrawn_at.is_some() {

@@ -1,6 +1,6 @@
 //! Dangerous acts under approval: nobody does them alone, nothing is done twice, and all of it is in the log.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use chancery::{
     client::{Client, Code},
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     audited::{events, log_of, records},
-    harness::{ALLOW_TEST, Daemon, Refusal, Setup},
+    harness::{ALLOW_TEST, Daemon, Refusal, Setup, until},
     softhsm::Token,
 };
 
@@ -25,6 +25,7 @@ mod bounds;
 mod command;
 mod once;
 mod proposal;
+mod recorded;
 mod wider_policy;
 
 /// `author` may do it, and is an approver too; `one`, `two` and `three` approve.
@@ -149,20 +150,6 @@ fn refused<T: std::fmt::Debug>(result: Result<T, tonic::Status>) -> (Code, Strin
 
 fn is(code: Code, reason: &str) -> (Code, String) {
     (code, reason.to_owned())
-}
-
-/// Asks until it is so.
-async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let ask_on = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(60), ask_on).await;
-    answer.expect("it never was so")
 }
 
 /// The steps of a proposal in the log: which, by whom, and why not.

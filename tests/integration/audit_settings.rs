@@ -14,17 +14,11 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::{
+    auditor::AUDITOR,
     calls::{create, message},
     harness::{ALLOW_TEST, Daemon, Refusal, Setup},
     softhsm::{Secret, Token},
 };
-
-const AUDITOR: &str = r#"
-[[rules]]
-name = "auditors"
-identities = ["spiffe://chancery.test/auditor"]
-operations = ["read_audit"]
-"#;
 
 const SECRET: [u8; 40] = [7; 40];
 

@@ -28,7 +28,8 @@ mod command;
 mod refused;
 mod removed;
 
-const AUDITOR: &str = r#"
+/// A policy that lets the clients named `auditor` read the log.
+pub const AUDITOR: &str = r#"
 [[rules]]
 name = "auditors"
 identities = ["spiffe://chancery.test/auditor"]

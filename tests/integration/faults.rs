@@ -346,6 +346,27 @@ fn holdings(pid: Pid) -> (usize, usize) {
     (count("fd"), count("task"))
 }
 
+/// Keys that open messages, one for each way: their names, types, purposes and algorithms.
+const OPENERS: [(&str, KeyType, KeyPurpose, Algorithm); 3] = [
+    (
+        "letters",
+        KeyType::Rsa2048,
+        KeyPurpose::Decrypt,
+        Algorithm::RsaOaep256,
+    ),
+    (
+        "agreements",
+        KeyType::EcP256,
+        KeyPurpose::Decrypt,
+        Algorithm::EcdhEsA256kw,
+    ),
+    (
+        "wraps",
+        KeyType::Aes256,
+        KeyPurpose::Wrap,
+        Algorithm::A256kw,
+    ),
+];
 const MESSAGE: &[u8] = b"pay 100 to the bearer";
 /// The machine may be busy; what takes this long never comes.
 const PATIENCE: Duration = Duration::from_secs(60);

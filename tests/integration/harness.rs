@@ -269,6 +269,20 @@ fn show_log_of_failure(daemon: &Daemon) {
     }
 }
 
+/// Asks until it is so.
+pub async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let ask_on = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let answer = tokio::time::timeout(PATIENCE, ask_on).await;
+    answer.expect("it never was so")
+}
+
 /// How often something is done: a few times, or as often as a claim says if `CHANCERY_TEST_FULL` is set.
 pub fn times(few: usize, all: usize) -> usize {
     match std::env::var_os("CHANCERY_TEST_FULL") {
@@ -277,7 +291,7 @@ pub fn times(few: usize, all: usize) -> usize {
     }
 }
 
-/// The machine may be busy; a daemon that takes this long will never come.
+/// The machine may be busy; what takes this long will never come.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How many lines of a log a failing test shows.
 const SHOWN: usize = 200;

@@ -1,6 +1,6 @@
 //! The life of keys through the shipped daemon: versions, states, rotation, destruction; requests that are done once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use chancery::{
     client::{Client, Code},
@@ -12,10 +12,12 @@ use chancery::{
     },
 };
 use prost_types::FieldMask;
+use serde_json::Value;
 
 use crate::{
+    audited::{events, log_of, records},
     calls::{OpenSsl, create, message, new_key, public_key},
-    harness::{Daemon, Refusal, Setup},
+    harness::{Daemon, Refusal, Setup, until},
     softhsm::Token,
     store::postgres::Server,
 };
@@ -99,23 +101,8 @@ fn states(key: &Key) -> Vec<State> {
 
 async fn key_ids(client: &Client) -> usize {
     let response = client.keys().get_jwks(GetJwksRequest {}).await;
-    let set: serde_json::Value =
-        serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
+    let set: Value = serde_json::from_str(&response.unwrap().into_inner().jwks).unwrap();
     set["keys"].as_array().unwrap().len()
-}
-
-/// Asks until it is so.
-async fn until<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let ask_on = async {
-        loop {
-            if let Some(answer) = ask().await {
-                return answer;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let answer = tokio::time::timeout(Duration::from_secs(60), ask_on).await;
-    answer.expect("it never was so")
 }
 
 #[tokio::test]
@@ -382,7 +369,7 @@ async fn two_daemons_with_one_store_and_one_token_agree() {
 
 #[tokio::test]
 async fn a_key_is_rotated_by_schedule_once() {
-    let daemon = Daemon::with(Token::new("main"));
+    let mut daemon = Daemon::with(Token::new("main"));
     let client = daemon.client("test");
     create(&client, "pay", T::EcP256, &[A::Es256]).await;
     let wanted = |seconds: Option<i64>| Key {
@@ -406,4 +393,16 @@ async fn a_key_is_rotated_by_schedule_once() {
         .await
         .unwrap();
     assert!(key(&client, "pay").await.next_rotation_time.is_none());
+
+    // The log knew of it before the token did.
+    daemon.terminate().await;
+    let records = records(&log_of(&daemon));
+    let changes = events(&records, "key_changed");
+    let by_schedule: Vec<_> = changes
+        .iter()
+        .filter(|change| change["by"].is_null() && change["key"] == "pay")
+        .map(|change| (change["act"].as_str().unwrap(), &change["version"]))
+        .collect();
+    assert_eq!(by_schedule[0], ("rotation_due", &Value::Null));
+    assert_eq!(by_schedule[1], ("created", &Value::from(2)));
 }

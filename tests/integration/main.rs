@@ -10,6 +10,7 @@ mod admin;
 mod approval;
 mod audit;
 mod audit_settings;
+mod audit_sinks;
 mod audited;
 mod auditor;
 mod begun;

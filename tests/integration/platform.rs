@@ -3,6 +3,7 @@
 mod access_tokens;
 mod bad_messages;
 mod command;
+mod covered;
 mod decryption;
 mod families;
 mod fields;

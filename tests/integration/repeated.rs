@@ -41,7 +41,8 @@ async fn sign(client: &Client, request: SignRequest) -> Result<SignResponse, ton
     response.map(tonic::Response::into_inner)
 }
 
-async fn turn(client: &Client, version: &str, state: State) {
+/// Has a version put in another state.
+pub async fn turn(client: &Client, version: &str, state: State) {
     let request = UpdateKeyVersionRequest {
         key_version: Some(KeyVersion {
             name: version.to_owned(),
@@ -57,7 +58,7 @@ async fn turn(client: &Client, version: &str, state: State) {
 }
 
 /// Puts another policy in force.
-fn put(daemon: &Daemon, policy: &str) {
+pub fn put(daemon: &Daemon, policy: &str) {
     let digest = &hash(policy.as_bytes())[..16];
     let reloads = || {
         let lines = daemon.log_lines();

@@ -44,17 +44,22 @@ impl Token {
         fs::write(token.conf(), conf).expect("softhsm2.conf");
         fs::write(token.pin_file(), PIN).expect("the PIN file");
         fs::set_permissions(token.pin_file(), fs::Permissions::from_mode(0o400)).expect("its mode");
-        token.softhsm2_util(&[
+        token.initialize();
+        token
+    }
+
+    /// Initialises a token with this label in a free slot; done again, that is a twin of the first.
+    pub fn initialize(&self) {
+        self.softhsm2_util(&[
             "--init-token",
             "--free",
             "--label",
-            label,
+            &self.label,
             "--so-pin",
             SO_PIN,
             "--pin",
             PIN,
         ]);
-        token
     }
 
     /// The label, by which a token is chosen.

@@ -11,3 +11,4 @@ mod quota;
 mod replay;
 mod secured;
 mod sqlite;
+mod unreadable;

@@ -1,5 +1,9 @@
 //! A log's ordinary life: what it says, how it ends, goes on, is cut, grows old.
 
+use std::{thread, time::Instant};
+
+use futures_util::future::join_all;
+
 use super::*;
 
 #[test]
@@ -77,6 +81,42 @@ fn a_ticket_that_is_dropped_says_so() {
     let lines = lines(directory.path());
     assert!(lines[2].contains(r#"{"outcome":{"intent":1,"result":"abandoned"}}"#));
     assert!(lines[3].contains(r#"{"stopped":{"reason":"asked"}}"#));
+}
+
+/// Of what takes the token long the log tells meanwhile, though nobody else does anything.
+#[test]
+fn an_intent_that_nothing_follows_is_written() {
+    let log = Log::new();
+    for _ in 0..3 {
+        let ticket = log.audit.intent(intent("payouts")).unwrap();
+        let number = usize::try_from(ticket.sequence()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while lines(log.path()).len() <= number {
+            assert!(Instant::now() < deadline, "intent {number} is not written");
+            thread::sleep(Duration::from_millis(1));
+        }
+        // The next one finds the writer where it was left.
+        wait(log.audit.signed(ticket, b"signature")).unwrap();
+    }
+}
+
+#[test]
+fn all_who_wait_are_told_by_a_task_and_when_there_is_none_any_more() {
+    let log = Log::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.spawn(log.audit.teller());
+    runtime.block_on(async {
+        let begin = || log.audit.intent(intent("payouts")).unwrap();
+        let tickets: Vec<_> = std::iter::repeat_with(begin).take(100).collect();
+        let signed = |ticket| log.audit.signed(ticket, b"signature");
+        for told in join_all(tickets.into_iter().map(signed)).await {
+            told.unwrap();
+        }
+    });
+    drop(runtime);
+    log.sign("payouts");
 }
 
 #[test]
@@ -212,6 +252,33 @@ fn an_older_log_beside_a_newer_checkpoint_is_refused() {
         ),
         "{error}"
     );
+}
+
+/// Each checkpoint is told of in the log once it is there: without it nothing vouches for what the log says.
+#[test]
+fn a_checkpoint_that_was_removed_or_replaced_by_an_older_one_is_missed() {
+    let mut log = Log::new();
+    let path = log.path().join("checkpoint");
+    log.sign("one");
+    log.checkpoint();
+    let older = fs::read(&path).unwrap();
+    log.sign("two");
+    log.checkpoint();
+    log.sign("three");
+    log.checkpoint();
+    let directory = log.close();
+    let newest = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    for found in [0, 3] {
+        let error = Audit::open(opening(directory.path())).unwrap_err();
+        match error {
+            OpenError::CheckpointGone { told, found: at } => assert_eq!((told, at), (6, found)),
+            other => panic!("{other}"),
+        }
+        fs::write(&path, &older).unwrap();
+    }
+    fs::write(&path, newest).unwrap();
+    Audit::open(opening(directory.path())).unwrap();
 }
 
 #[test]

@@ -193,6 +193,30 @@ fn settings_are_checked() {
             "[[sinks]]\ntype = \"http\"\naddress = \"10.0.0.1:80\"\npath = \"a b\"",
             "begins with a slash",
         ),
+        (
+            "[[sinks]]\ntype = \"http\"\naddress = \"10.0.0.1:80\"\nca = \"/ca.pem\"",
+            "unknown field",
+        ),
+        (
+            "[[sinks]]\ntype = \"https\"\naddress = \"log.example.com:443\"",
+            "invalid socket address",
+        ),
+        (
+            "[[sinks]]\ntype = \"https\"\naddress = \"10.0.0.1:443\"\nca = \"ca.pem\"",
+            "the sink's ca is ca.pem; expected an absolute path",
+        ),
+        (
+            "[[sinks]]\ntype = \"https\"\naddress = \"10.0.0.1:443\"\nca = \"/nowhere/ca.pem\"",
+            "the sink's ca /nowhere/ca.pem: No such file",
+        ),
+        (
+            "[[sinks]]\ntype = \"https\"\naddress = \"10.0.0.1:443\"\nca = \"/dev/null\"",
+            "there is no certificate in it",
+        ),
+        (
+            "[[sinks]]\ntype = \"https\"\naddress = \"10.0.0.1:443\"\nserver_name = \"a b\"",
+            "the sink's server_name is",
+        ),
     ] {
         let error = parse(bad).unwrap_err();
         assert!(error.contains(says), "{bad}: {error}");

@@ -10,7 +10,6 @@ use crate::{
         jws::{self, JwsParameters},
     },
     scheme::{
-        covered::SourcesOf,
         document::{Fields, Item, SchemeError},
         encoding,
         expression::Expression,
@@ -262,10 +261,10 @@ impl Verifying {
     }
 
     /// What the payload is made of, or what its claims are compared with.
-    pub(super) fn covers(&self, sources: SourcesOf) -> Vec<Source> {
+    pub(super) fn covers(&self) -> Vec<Source> {
         let claims = self.claims.iter().map(|(_, wanted)| wanted);
         let all = self.payload.iter().chain(claims);
-        all.flat_map(sources).cloned().collect()
+        all.flat_map(Expression::whole_sources).cloned().collect()
     }
 
     pub(super) fn examine(&self, context: Context<'_>) -> Result<Found, EvaluationError> {

@@ -153,7 +153,9 @@ impl Signer {
         let given = u32::try_from(given).unwrap_or(u32::MAX);
         let asked = asked.map_or(0, |approval| approval.required());
         let required = proposal.required.max(asked);
-        let is_closed = proposal.execution.is_some() || proposal.withdrawn_at.is_some();
+        // What was cut off is done after all only if it might begin now.
+        let is_over = proposal.execution.is_some() && !is_cut_off(proposal);
+        let is_closed = is_over || proposal.withdrawn_at.is_some();
         match given < required && !is_closed {
             true => Err(refused(
                 proposal.id,

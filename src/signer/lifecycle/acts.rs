@@ -276,6 +276,15 @@ impl Signer {
         Ok(KeyView { facts, ..view })
     }
 
+    /// Waits until the log has on its disk what is about to be done. Of a signature nothing is left if the power fails
+    /// before it is answered; of a key, or what the store has of one, everything is.
+    pub(in crate::signer) async fn recorded(&self) -> Result<(), Error> {
+        match self.audit() {
+            Some(audit) => Ok(audit.on_disk().await?),
+            None => Ok(()),
+        }
+    }
+
     /// Changes what is known of a key, on top of whatever it is when the change is made.
     pub(in crate::signer) async fn change(
         &self,
@@ -284,6 +293,7 @@ impl Signer {
         change: impl Fn(&mut KeyFacts) -> Result<(), Error>,
     ) -> Result<Arc<KeyFacts>, Error> {
         let store = self.lives.store()?;
+        self.recorded().await?;
         let mut conflict = None;
         for _ in 0..MOST_TRIES {
             let mut facts = store.lifecycle().key(name).await?.unwrap_or_default();

@@ -162,17 +162,39 @@ impl Signer {
             Err(error) => return Err(error),
         };
         let view = self.view(Arc::clone(&found.key));
-        self.note(&view, version.version, KeyAct::Destroyed).await?;
+        self.note_once(&view, Some(version.version), KeyAct::Destroyed)
+            .await?;
         let deadline = Instant::now() + PATIENCE;
         found.token.destroy_version(&version, deadline).await?;
         tracing::info!(key = %version, "key version destroyed");
         Ok(())
     }
 
+    /// Records what is about to be done to a key because it is due: once, however often it is tried.
+    async fn note_once(
+        &self,
+        view: &KeyView,
+        version: Option<Version>,
+        act: KeyAct,
+    ) -> Result<(), Error> {
+        let due = (view.name.clone(), version);
+        if self.lives.noted().contains(&due) {
+            return self.recorded().await;
+        }
+        self.note(view, version, act).await?;
+        self.lives.noted().insert(due);
+        Ok(())
+    }
+
     /// Records what a schedule does to a version.
-    async fn note(&self, view: &KeyView, version: Version, act: KeyAct) -> Result<(), Error> {
+    async fn note(
+        &self,
+        view: &KeyView,
+        version: Option<Version>,
+        act: KeyAct,
+    ) -> Result<(), Error> {
         if let Some(audit) = self.roll.audit() {
-            let change = key_change(view, Some(version), act);
+            let change = key_change(view, version, act);
             audit.record(Event::KeyChanged(change)).await?;
         }
         Ok(())
@@ -190,13 +212,16 @@ impl Signer {
             if rotation.is_none_or(|rotation| self.time() < rotation.next) {
                 return self.read_lives().await.map_err(Error::from);
             }
+            let view = self.view(Arc::clone(&found.key));
+            self.note_once(&view, None, KeyAct::RotationDue).await?;
             let deadline = Instant::now() + PATIENCE;
             let made = self
                 .next_version(&found, &held, Maker::default(), true, deadline)
                 .await?;
+            self.lives.noted().remove(&(name.clone(), None));
             if let Some(newest) = made.key.as_deref().map(Key::newest) {
                 let version = newest.version.version;
-                self.note(&made, version, KeyAct::Created).await?;
+                self.note(&made, Some(version), KeyAct::Created).await?;
             }
             Ok(())
         }

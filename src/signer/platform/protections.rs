@@ -51,6 +51,10 @@ impl Protection {
             answer && !given.echo,
             "answers do not name their requests: the answer to one can be passed off as that to another",
         );
+        say(
+            given.unescaped,
+            "the platform joins fields without escaping them: who could choose the text of one could have had it signed as others",
+        );
         Self {
             window_seconds: given.window_seconds,
             memory_seconds: match memory {

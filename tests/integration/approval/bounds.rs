@@ -74,10 +74,10 @@ async fn so_many_of_one_author_stand_open_and_lists_are_narrowed_by_state() {
         names(&one, &[]).await,
         [policy.name.clone(), done.name.clone()]
     );
-    assert_eq!(names(&one, &[State::Approved]).await, [done.name.clone()]);
+    assert_eq!(names(&one, &[State::Approved]).await, [done.name.as_str()]);
     assert_eq!(
         names(&author, &[State::Pending]).await,
-        [policy.name.clone()]
+        [policy.name.as_str()]
     );
 
     // One that was withdrawn or executed makes room.

@@ -274,3 +274,49 @@ async fn the_policy_of_the_moment_decides_and_so_does_the_key() {
     );
     assert_eq!(get(&one, &changed).await.unwrap().state(), State::Failed);
 }
+
+#[tokio::test]
+async fn what_was_cut_off_is_done_only_if_its_approvals_still_count() {
+    // A policy that this test can change at will.
+    let whole = policy(3600).replace(r#", "widen_policy"]"#, "]");
+    let quota = r#"
+[[quotas]]
+name = "few"
+roles = ["authors"]
+operations = ["destroy"]
+per_second = 0.001
+burst = 1
+[[roles]]
+name = "authors"
+identities = ["spiffe://chancery.test/author"]
+"#;
+    let daemon = Setup::new(Token::new("main"))
+        .policy(&format!("{whole}{quota}"))
+        .start();
+    let [author, one, two] = ["author", "one", "two"].map(|name| daemon.client(name));
+    create(&author, "pay", T::EcP256, &[A::Es256]).await;
+    let proposal = propose(&author, destruction("pay/versions/1")).await;
+    approve(&one, &proposal).await.unwrap();
+    approve(&two, &proposal).await.unwrap();
+    // To propose it took all that the quota gives: the execution begins, and is cut off by what passes.
+    assert_eq!(
+        refused(execute(&author, &proposal).await),
+        is(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+    );
+    let cut_off = get(&author, &proposal).await.unwrap();
+    assert_eq!(cut_off.state(), State::Executing);
+
+    let unapproved = is(Code::FailedPrecondition, "PROPOSAL_UNAPPROVED");
+    put(
+        &daemon,
+        &whole.replace(r#", "spiffe://chancery.test/two""#, ""),
+    )
+    .await;
+    assert_eq!(refused(execute(&author, &proposal).await), unapproved);
+    put(&daemon, &whole.replace("required = 2", "required = 3")).await;
+    assert_eq!(refused(execute(&author, &proposal).await), unapproved);
+    assert_eq!(state(&key(&author, "pay").await), KeyVersionState::Enabled);
+    put(&daemon, &whole).await;
+    let done = execute(&author, &proposal).await.unwrap();
+    assert_eq!(done.proposal.unwrap().state(), State::Succeeded);
+}

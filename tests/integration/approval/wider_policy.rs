@@ -14,7 +14,9 @@ use super::{
 };
 use crate::{
     audited::{events, log_of, records},
-    harness::Daemon,
+    harness::{Daemon, Setup},
+    softhsm::Token,
+    store::postgres::Server,
 };
 
 #[tokio::test]
@@ -132,6 +134,29 @@ keys"#,
     applied.dedup();
     let applied: Vec<_> = applied.into_iter().map(|(_, applied)| applied).collect();
     assert_eq!(applied, [true, false, true, true, false]);
+}
+
+/// What was taken away while the store was down is not given back by a start.
+#[tokio::test]
+async fn a_narrower_policy_is_remembered_when_the_store_is_back() {
+    let mut server = Server::start();
+    let store = format!(
+        "[store.postgres]\nsocket = {:?}\ndatabase = \"postgres\"\nuser = \"chancery\"",
+        server.home()
+    );
+    let whole = policy(3600);
+    let narrower = whole.replace(r#""import", "destroy"]"#, r#""import"]"#);
+    assert_ne!(narrower, whole);
+    let setup = Setup::new(Token::new("main")).policy(&whole);
+    let mut daemon = setup.tables(&store).start();
+    server.kill();
+    put(&daemon, &narrower).await;
+    server.restart();
+    daemon.wait_for_log("the policy in force is remembered now");
+    daemon.terminate().await;
+    fs::write(daemon.policy_file(), &whole).unwrap();
+    let said = start_that_fails(&daemon);
+    assert!(said.contains("chancery policy propose"), "{said}");
 }
 
 /// What `chanceryd serve` says on the same directory, when it does not start.

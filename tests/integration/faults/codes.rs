@@ -99,26 +99,7 @@ async fn matrix(functions: &[(Function, Work)]) {
         "all that cryptoki names, and two that nobody does"
     );
     let bench = Bench::start(4, 1, "").await;
-    for (id, kind, purpose, algorithm) in [
-        (
-            "letters",
-            KeyType::Rsa2048,
-            KeyPurpose::Decrypt,
-            Algorithm::RsaOaep256,
-        ),
-        (
-            "agreements",
-            KeyType::EcP256,
-            KeyPurpose::Decrypt,
-            Algorithm::EcdhEsA256kw,
-        ),
-        (
-            "wraps",
-            KeyType::Aes256,
-            KeyPurpose::Wrap,
-            Algorithm::A256kw,
-        ),
-    ] {
+    for (id, kind, purpose, algorithm) in OPENERS {
         bench.create(id, kind, purpose, algorithm).await;
     }
     let letter = bench.encrypt("keys/letters", Algorithm::RsaOaep256).await;

@@ -11,28 +11,8 @@ use crate::audited::{log_of, records};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_bad_ciphertexts_moves_nothing() {
     let bench = Bench::start(2, 1, "").await;
-    let cases = [
-        (
-            "letters",
-            KeyType::Rsa2048,
-            KeyPurpose::Decrypt,
-            Algorithm::RsaOaep256,
-        ),
-        (
-            "agreements",
-            KeyType::EcP256,
-            KeyPurpose::Decrypt,
-            Algorithm::EcdhEsA256kw,
-        ),
-        (
-            "wraps",
-            KeyType::Aes256,
-            KeyPurpose::Wrap,
-            Algorithm::A256kw,
-        ),
-    ];
     let mut storms = Vec::new();
-    for (id, kind, purpose, algorithm) in cases {
+    for (id, kind, purpose, algorithm) in OPENERS {
         bench.create(id, kind, purpose, algorithm).await;
         let name = format!("keys/{id}");
         let good = bench.encrypt(&name, algorithm).await;
@@ -181,7 +161,7 @@ async fn a_quiet_caller_waits_for_few_of_a_noisy_one() {
 fn done_for_others_during_the_last(daemon: &Daemon) -> usize {
     let records = records(&log_of(daemon));
     let number = |value: &Value| value.as_u64().unwrap();
-    let is_of_payouts = |record: &&Value| record["event"]["intent"]["key"] == "payouts/1";
+    let is_of_payouts = |record: &&Value| record["event"]["intent"]["subject"]["key"] == "payouts";
     let last = records.iter().rfind(is_of_payouts).unwrap();
     let begun = number(&last["sequence"]);
     let done = |record: &Value| record["event"]["outcome"]["intent"].as_u64();

@@ -1,9 +1,11 @@
 //! Tokens that are not there, not what they should be, go away and come back; and the other token meanwhile.
 
-use std::process::Command;
+use std::{process::Command, sync::Arc};
+
+use chancery::proto::v1::{Algorithm as A, KeyType as T};
 
 use super::{pin::serials, *};
-use crate::softhsm::{PIN, SO_PIN};
+use crate::calls::{create, new_key};
 
 /// What is wrong, how it is made so, and what is said of it.
 type Case = (&'static str, fn(&mut Seat, &Path), &'static [&'static str]);
@@ -46,14 +48,19 @@ async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
         ),
         (
             "two of that name",
-            |seat, _| twin(&seat.token),
+            |seat, _| seat.token.initialize(),
             &["2 tokens fit label", "name one by its serial number"],
         ),
     ];
+    let good = Arc::new(Token::new("good"));
+    let mut alone = Setup::new(Arc::clone(&good)).start();
+    create(&alone.client("test"), "payouts", T::EcP256, &[A::Es256]).await;
+    alone.terminate().await;
+    drop(alone);
     for (name, break_it, expected) in cases {
         let mut broken = Seat::new("broken", Token::new("broken"));
         break_it(&mut broken, &libc);
-        let setup = Setup::new(Token::new("good")).token(broken);
+        let setup = Setup::new(Arc::clone(&good)).token(broken);
 
         let directory = tempfile::tempdir().unwrap();
         let config = setup.write(directory.path());
@@ -85,31 +92,24 @@ async fn a_token_that_can_not_be_used_says_why_and_the_other_one_serves() {
             "{name}: {text}"
         );
         let client = daemon.client("test");
-        let request = CreateKeyRequest {
-            key_id: "payouts".to_owned(),
-            token: "main".to_owned(),
-            r#type: KeyType::EcP256.into(),
-            purpose: KeyPurpose::Sign.into(),
-            algorithms: vec![Algorithm::Es256.into()],
-            ..CreateKeyRequest::default()
-        };
-        client.keys().create_key(request.clone()).await.unwrap();
         sign(&client, "keys/payouts", MESSAGE).await.unwrap();
-        let request = CreateKeyRequest {
-            key_id: "other".to_owned(),
-            token: "broken".to_owned(),
-            ..request
-        };
-        let status = client.keys().create_key(request).await.unwrap_err();
-        assert!(passes(&status), "{name}: {status:?}");
-        assert!(!status.message().contains('/'), "{name}: {status:?}");
+        // Nor is a key made in the other one: this one may have a key of that name.
+        for token in ["broken", "main"] {
+            let request = CreateKeyRequest {
+                token: token.to_owned(),
+                ..new_key("other", T::EcP256, &[A::Es256])
+            };
+            let status = client.keys().create_key(request).await.unwrap_err();
+            assert!(passes(&status), "{name}, {token}: {status:?}");
+            assert!(!status.message().contains('/'), "{name}: {status:?}");
+        }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_serial_number_chooses_between_twins() {
     let token = Token::new("twins");
-    twin(&token);
+    token.initialize();
     let serials = serials(&token);
     assert_eq!(serials.len(), 2);
     let mut setup = Setup::new(token);
@@ -147,6 +147,51 @@ async fn a_token_that_goes_away_and_comes_back_needs_no_restart() {
     assert_eq!(bench.daemon.pid(), daemon);
 }
 
+/// A name means one key: it is not given to another while its token is away, nor once its token has lost it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_is_not_given_again_while_its_token_is_away() {
+    let hsm = Seat::new("hsm", Token::new("hsm"));
+    let here = hsm.token.directory().join("tokens");
+    let away = hsm.token.directory().join("away");
+    let mut daemon = Setup::new(Token::new("soft")).token(hsm).start();
+    let in_token = |token: &str| CreateKeyRequest {
+        token: token.to_owned(),
+        ..new_key("payouts", T::EcP256, &[A::Es256])
+    };
+    let client = daemon.client("test");
+    client.keys().create_key(in_token("hsm")).await.unwrap();
+    let verifier = verifier(&client, "keys/payouts").await;
+    daemon.terminate().await;
+
+    fs::rename(&here, &away).unwrap();
+    fs::create_dir(&here).unwrap();
+    daemon.start_again();
+    let client = daemon.client("test");
+    let status = client.keys().create_key(in_token("main")).await;
+    let status = status.unwrap_err();
+    assert!(passes(&status), "{status:?}");
+
+    fs::remove_dir(&here).unwrap();
+    fs::rename(&away, &here).unwrap();
+    until("it does not come back", PATIENCE, || {
+        daemon.admin_get("/readyz").0 == 200
+    })
+    .await;
+    let status = client.keys().create_key(in_token("main")).await;
+    assert_eq!(reason(&status.unwrap_err()), "KEY_EXISTS");
+    let signature = sign(&client, "keys/payouts", MESSAGE).await.unwrap();
+    assert!(verifier.takes(MESSAGE, &signature));
+
+    daemon.terminate().await;
+    fs::remove_dir_all(&here).unwrap();
+    fs::create_dir(&here).unwrap();
+    daemon.tokens()[1].token.initialize();
+    daemon.start_again();
+    let client = daemon.client("test");
+    let status = client.keys().create_key(in_token("main")).await;
+    assert_eq!(reason(&status.unwrap_err()), "KEY_EXISTS");
+}
+
 /// A module that hangs at its start is nobody's trouble but its own token's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_that_hangs_does_not_hold_up_the_other_token() {
@@ -174,21 +219,4 @@ async fn a_module_that_hangs_does_not_hold_up_the_other_token() {
     assert!(took < Duration::from_secs(120));
     assert!(daemon.admin_get("/readyz").1.contains("main: ready\n"));
     control.clear().unwrap();
-}
-
-/// Initialises another token with the same label beside this one.
-fn twin(token: &Token) {
-    let mut command = token.command("softhsm2-util");
-    let label = token.label();
-    command.args([
-        "--init-token",
-        "--free",
-        "--label",
-        label,
-        "--so-pin",
-        SO_PIN,
-        "--pin",
-        PIN,
-    ]);
-    assert!(command.output().unwrap().status.success());
 }

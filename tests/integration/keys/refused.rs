@@ -64,6 +64,8 @@ async fn what_makes_no_key_is_refused_before_the_token_is_asked() {
             assert_eq!(refusal.reason, "KEY_USAGE_INVALID", "{refusal:?}");
         }
     };
+    // However often one is named: a million of them is not a key's usage.
+    invalid(new_key("never", T::EcP256, &[A::Es256; 65])).await;
     for (key_type, fitting) in types {
         for algorithm in ALGORITHMS {
             if !fitting.contains(&algorithm) {

@@ -70,6 +70,13 @@ async fn make_world() -> World {
                 key("signing", "text")
             ),
         ),
+        (
+            "pushes",
+            format!(
+                "[constants]\nclient_id = \"c\"\n{}[schemes.paywizard-push]\n",
+                key("platform", "text")
+            ),
+        ),
     ];
     let files: Vec<_> = partners
         .drain(..)

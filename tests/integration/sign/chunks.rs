@@ -8,8 +8,8 @@ use std::{
 use chancery::{
     client::{Client, SignChunksError, Status, checksum},
     proto::v1::{
-        Algorithm as A, KeyType as T, SignChunksHeader, SignChunksRequest, SignChunksResponse,
-        sign_chunks_request::Part,
+        Algorithm as A, KeyType as T, KeyVersionState, SignChunksHeader, SignChunksRequest,
+        SignChunksResponse, sign_chunks_request::Part,
     },
 };
 use chancery_fault_module::control::{
@@ -21,8 +21,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{DAEMON, MAC, SECRET, client_with, mac, sign};
 use crate::{
+    audited::{events, log_of, records},
     calls::{OpenSsl, create, digest, public_key},
-    harness::{Refusal, Setup, Shared},
+    harness::{ALLOW_TEST, Refusal, Setup, Shared},
+    repeated::{put, turn},
     softhsm::{Secret, Token},
 };
 
@@ -268,6 +270,96 @@ async fn a_message_that_is_broken_off_is_never_signed() {
         "a message that was broken off was signed"
     );
     assert_eq!(daemon.worker_pids().len(), 1);
+}
+
+/// Days may lie between the first chunk and the last: what must not be signed any more is not.
+#[tokio::test]
+async fn what_is_no_longer_allowed_at_the_end_is_not_signed() {
+    let token = Token::new("main");
+    token.import_secret("mac", &SECRET, Secret::Generic);
+    let daemon = Setup::new(token).tables(MAC).start();
+    let client = daemon.client("test");
+    create(&client, "p256", T::EcP256, &[A::Es256]).await;
+    let keys = [("p256", A::Es256), ("mac", A::Hs256)];
+    let text = vec![7; 16 << 20];
+    // What was sent is more than what lies on the way: the daemon has begun with each.
+    let begin = async || {
+        let mut begun = Vec::new();
+        for (key, algorithm) in keys {
+            let (parts, outgoing) = mpsc::channel(1);
+            let client = client.clone();
+            let outgoing = ReceiverStream::new(outgoing);
+            let call = tokio::spawn(async move { client.signing().sign_chunks(outgoing).await });
+            parts.send(header(key, algorithm)).await.unwrap();
+            for part in text.chunks(1 << 20) {
+                parts.send(chunk(part)).await.unwrap();
+            }
+            begun.push((key, parts, call));
+        }
+        begun
+    };
+    let version = |key| format!("keys/{key}/versions/1");
+
+    let begun = begin().await;
+    for (key, _) in keys {
+        turn(&client, &version(key), KeyVersionState::Disabled).await;
+    }
+    for (key, parts, call) in begun {
+        drop(parts);
+        let refusal = Refusal::expect(call.await.unwrap());
+        assert_eq!(refusal.reason, "KEY_VERSION_DISABLED", "{key}");
+        turn(&client, &version(key), KeyVersionState::Enabled).await;
+    }
+
+    let begun = begin().await;
+    let without = ALLOW_TEST.replace(r#""sign", "#, "");
+    assert_ne!(without, ALLOW_TEST);
+    put(&daemon, &without);
+    for (key, parts, call) in begun {
+        drop(parts);
+        let refusal = Refusal::expect(call.await.unwrap());
+        assert_eq!(refusal.reason, "PERMISSION_DENIED", "{key}");
+    }
+
+    // And a limit that has come since.
+    put(&daemon, ALLOW_TEST);
+    let begun = begin().await;
+    let limited = r#"[[rules]]
+name = "short"
+identities = ["spiffe://chancery.test/test"]
+keys = ["*"]
+operations = ["sign"]
+algorithms = ["*"]
+max_bytes = 1048576
+"#;
+    put(&daemon, &format!("{without}{limited}"));
+    for (key, parts, call) in begun {
+        drop(parts);
+        let refusal = Refusal::expect(call.await.unwrap());
+        assert_eq!(refusal.reason, "POLICY_LIMIT_SIZE", "{key}");
+    }
+
+    // What is too long on its way is refused there; of what the token had begun the log says that it failed.
+    let before = events(&records(&log_of(&daemon)), "outcome").len();
+    let long = vec![
+        header("mac", A::Hs256),
+        chunk(&text[..1 << 20]),
+        chunk(b"x"),
+    ];
+    let refusal = Refusal::expect(sign_chunks(&client, long).await);
+    assert_eq!(refusal.reason, "POLICY_LIMIT_SIZE");
+    let records = records(&log_of(&daemon));
+    let outcomes = events(&records, "outcome");
+    assert_eq!(outcomes.len(), before + 1);
+    let last = &outcomes[before]["result"];
+    assert_eq!(last["failed"], "PERMISSION_DENIED", "{last}");
+
+    put(&daemon, ALLOW_TEST);
+    let mut begun = begin().await;
+    let (_, parts, call) = begun.pop().unwrap();
+    drop(parts);
+    let signed = call.await.unwrap().unwrap().into_inner();
+    assert_eq!(signed.signature, mac(A::Hs256, &text));
 }
 
 /// Memory stays what it was: neither the daemon nor the token sees more than a chunk at a time.

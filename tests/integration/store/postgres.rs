@@ -76,18 +76,23 @@ impl Server {
     }
 
     pub fn config(&self) -> Config {
-        Config {
-            location: Location::Postgres(Postgres {
-                host: None,
-                socket: Some(self.home()),
-                port: 5432,
-                database: "postgres".to_owned(),
-                user: "chancery".to_owned(),
-                password: None,
-                tls: None,
-            }),
-            ..Config::default()
-        }
+        at_socket(self.home())
+    }
+}
+
+/// A server whose socket is in this directory.
+fn at_socket(directory: PathBuf) -> Config {
+    Config {
+        location: Location::Postgres(Postgres {
+            host: None,
+            socket: Some(directory),
+            port: 5432,
+            database: "postgres".to_owned(),
+            user: "chancery".to_owned(),
+            password: None,
+            tls: None,
+        }),
+        ..Config::default()
     }
 }
 
@@ -261,18 +266,7 @@ async fn a_schema_of_a_later_release_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_server_is_told() {
     let directory = tempfile::tempdir().unwrap();
-    let config = Config {
-        location: Location::Postgres(Postgres {
-            host: None,
-            socket: Some(directory.path().to_owned()),
-            port: 5432,
-            database: "postgres".to_owned(),
-            user: "chancery".to_owned(),
-            password: None,
-            tls: None,
-        }),
-        ..Config::default()
-    };
+    let config = at_socket(directory.path().to_owned());
     let error = Store::open(&config, Settings::default())
         .await
         .err()
