@@ -67,6 +67,7 @@ mod protocol;
 mod record;
 mod sign;
 mod state_file;
+mod turns;
 mod worker;
 
 /// A token that is being served.

@@ -30,6 +30,7 @@ use super::{
         Binding, Capabilities, Inventory, KeyReference, Reply, Request, SignItem, SignWith,
         TokenFacts,
     },
+    turns::Turns,
 };
 use crate::{
     algorithm::Hash,
@@ -49,6 +50,7 @@ pub(super) struct Module {
     pub(super) slot: Slot,
     pub(super) facts: TokenFacts,
     pub(super) capabilities: Capabilities,
+    turns: Turns,
     /// Found once, at the start; changed by `Create` and `List` alone.
     handles: RwLock<HashMap<KeyVersion, Handle>>,
     /// Those that unwrap what is imported; changed likewise.
@@ -81,20 +83,24 @@ impl Module {
         facts: TokenFacts,
         capabilities: Capabilities,
         pinned: Session,
+        turns: Turns,
         known: &Known,
     ) -> Result<(Self, Inventory), Fault> {
+        let turn = turns.look();
         let listing = inventory::list(&pinned, known).map_err(ours)?;
         let module = Self {
             pkcs11,
             slot,
             facts,
             capabilities,
+            turns,
             handles: RwLock::default(),
             wrapping_keys: RwLock::default(),
             checkpoint_keys: RwLock::default(),
             macs: Mutex::default(),
             _pinned: Mutex::new(pinned),
         };
+        drop(turn);
         let inventory = module.adopt(listing);
         Ok((module, inventory))
     }
@@ -154,6 +160,9 @@ impl Lane {
 
     /// Does one job.
     pub(super) fn execute(&mut self, request: Request) -> Reply {
+        let _turn = request
+            .changes_objects()
+            .then(|| self.module.turns.change());
         let result = match request {
             Request::Sign { items, budget } => {
                 let start = Instant::now();
@@ -429,6 +438,7 @@ impl Lane {
 
     fn list(&mut self, known: &Known) -> Result<Inventory, Fault> {
         let module = Arc::clone(&self.module);
+        let _turn = module.turns.look();
         let listing =
             self.with_session(Work::Ours, |session, _| inventory::list(session, known))?;
         // A token that is away may look like one that is empty; a new worker will know.

@@ -302,6 +302,20 @@ pub(super) enum Request {
     },
 }
 
+impl Request {
+    /// Whether it makes or removes objects of the token that stay.
+    pub(super) const fn changes_objects(&self) -> bool {
+        matches!(
+            self,
+            Self::Create { .. }
+                | Self::Destroy { .. }
+                | Self::MakeWrappingKey
+                | Self::MakeCheckpointKey
+                | Self::Import(_)
+        )
+    }
+}
+
 /// A key that comes from elsewhere.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Import {

@@ -48,6 +48,7 @@ use super::{
         receive, send,
     },
     state_file,
+    turns::Turns,
 };
 
 /// Runs a worker until the daemon closes its socket. Never returns in the ordinary course.
@@ -199,7 +200,17 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
     drop(lock);
     let facts = facts(&info);
     let capabilities = capabilities(&pkcs11, slot, &pinned).map_err(token)?;
-    Module::new(pkcs11, slot, facts, capabilities, pinned, &setup.known).map_err(StartError::Token)
+    let turns = Turns::new(&setup.state_directory, &setup.module);
+    Module::new(
+        pkcs11,
+        slot,
+        facts,
+        capabilities,
+        pinned,
+        turns,
+        &setup.known,
+    )
+    .map_err(StartError::Token)
 }
 
 /// One for each module, so that one that hangs holds up no other.
