@@ -138,7 +138,7 @@ class PlatformServiceServicer(object):
 
     def ExplainHttpMessage(self, request, context):
         """Shows the string to sign, byte for byte, each piece beside the rule that made it; secrets are masked. Nothing is
-        signed, and no message is remembered.
+        signed, and no message is remembered. How a message is verified is explained to whoever may verify it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
