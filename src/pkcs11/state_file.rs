@@ -5,14 +5,25 @@
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
-    path::Path,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{Gid, OFlags, Uid, fchown},
     process::geteuid,
 };
+use sha2::{Digest, Sha256};
+
+/// The file of a module's workers that has this name before the module's: one for each, so that one that hangs holds up
+/// no other.
+pub(super) fn of_module(directory: &Path, name: &str, module: &Path) -> PathBuf {
+    let module = hex::encode(Sha256::digest(module.as_os_str().as_bytes()));
+    directory.join(format!("{name}-{}.lock", &module[..16]))
+}
 
 /// Opens a file to write to, and makes it if it is not there.
 ///

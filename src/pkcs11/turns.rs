@@ -8,14 +8,12 @@
 
 use std::{
     fs::File,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, flock};
-use sha2::{Digest, Sha256};
 
 use super::state_file;
 
@@ -29,8 +27,7 @@ pub(super) struct Turn(
 
 impl Turns {
     pub(super) fn new(directory: &Path, module: &Path) -> Self {
-        let module = hex::encode(Sha256::digest(module.as_os_str().as_bytes()));
-        Self(directory.join(format!("objects-{}.lock", &module[..16])))
+        Self(state_file::of_module(directory, "objects", module))
     }
 
     /// To look, beside others who look.

@@ -10,7 +10,6 @@ use std::{
     mem::MaybeUninit,
     os::{
         fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
         unix::net::UnixStream,
     },
     path::Path,
@@ -36,7 +35,6 @@ use rustix::{
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags},
     process::{DumpableBehavior, Resource, Rlimit, Signal},
 };
-use sha2::{Digest, Sha256};
 
 use super::{
     errors::{Fault, Treatment, Work},
@@ -213,10 +211,8 @@ fn start(setup: &Setup) -> Result<(Module, Inventory), StartError> {
     .map_err(StartError::Token)
 }
 
-/// One for each module, so that one that hangs holds up no other.
 fn lock(directory: &Path, module: &Path) -> io::Result<File> {
-    let module = hex::encode(Sha256::digest(module.as_os_str().as_bytes()));
-    let path = directory.join(format!("start-{}.lock", &module[..16]));
+    let path = state_file::of_module(directory, "start", module);
     let file = state_file::open(&path, 0o600)?;
     rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
     Ok(file)

@@ -243,6 +243,10 @@ impl Signer {
     }
 
     /// The keys that the caller may see, by name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error`], if a token was never seen.
     pub fn keys(&self, call: &Call) -> Result<Vec<KeyView>, Error> {
         // What is in a token that was never seen is missing, and a short list would look like all of it.
         self.tokens.iter().try_for_each(|token| token.known())?;
