@@ -1,7 +1,11 @@
 //! What a caller or the configuration did wrong is an error, and tells nothing of what is there.
 
-use chancery::proto::v1::{
-    Algorithm as A, DecryptFieldRequest, ExplainHttpMessageRequest, VerifyCallbackRequest,
+use chancery::{
+    client::Code,
+    proto::v1::{
+        Algorithm as A, DecryptFieldRequest, ExplainHttpMessageRequest, SignHttpRequestRequest,
+        VerifyCallbackRequest, explain_http_message_request::Call,
+    },
 };
 
 use crate::{
@@ -62,6 +66,32 @@ async fn what_the_caller_or_the_configuration_did_wrong_is_an_error() {
     };
     let refused = Refusal::expect(client.platform().decrypt_field(field).await);
     assert_eq!(refused.reason, "SCHEME_NOT_FOR_THIS");
+}
+
+/// Explaining how a message is verified uses keys, and may show what was decrypted: it takes leave to verify, too.
+#[tokio::test]
+async fn who_may_not_verify_a_message_is_not_told_how_it_is_verified() {
+    let world = world().await;
+    let asked = |call| ExplainHttpMessageRequest { call: Some(call) };
+    let callback = || {
+        asked(Call::VerifyCallback(VerifyCallbackRequest {
+            partner: "partners/github".to_owned(),
+            request: Some(github(b"{}", SECRET)),
+            ..VerifyCallbackRequest::default()
+        }))
+    };
+    let mut platform = world.daemon.client("explainer").platform();
+    let refused = Refusal::expect(platform.explain_http_message(callback()).await);
+    assert_eq!(refused.code, Code::PermissionDenied, "{refused:?}");
+    // How one is signed uses none.
+    let signing = asked(Call::SignRequest(SignHttpRequestRequest {
+        partner: "partners/github".to_owned(),
+        request: Some(github(b"{}", SECRET)),
+        ..SignHttpRequestRequest::default()
+    }));
+    platform.explain_http_message(signing).await.unwrap();
+    let mut platform = world.client().platform();
+    platform.explain_http_message(callback()).await.unwrap();
 }
 
 /// Who may do nothing with a partner can't tell it from one that is not there; who may sign can't verify, and can't

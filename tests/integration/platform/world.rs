@@ -18,7 +18,7 @@ use crate::{
     softhsm::Token,
 };
 
-/// What the clients named `test` may do with partners, and what those named `other` may.
+/// What the clients named `test` may do with partners, and what those named `other` and `explainer` may.
 const PARTNERS: &str = r#"
 [[rules]]
 name = "partners"
@@ -32,6 +32,12 @@ identities = ["spiffe://chancery.test/other"]
 partners = ["github"]
 schemes = ["github"]
 operations = ["sign_request"]
+
+[[rules]]
+name = "explainer"
+identities = ["spiffe://chancery.test/explainer"]
+partners = ["github"]
+operations = ["explain_message"]
 "#;
 
 /// A running daemon and its partners' files.
