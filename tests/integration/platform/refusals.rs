@@ -3,8 +3,8 @@
 use chancery::{
     client::Code,
     proto::v1::{
-        Algorithm as A, DecryptFieldRequest, ExplainHttpMessageRequest, SignHttpRequestRequest,
-        VerifyCallbackRequest, explain_http_message_request::Call,
+        Algorithm as A, DecryptFieldRequest, ExplainHttpMessageRequest, VerifyCallbackRequest,
+        explain_http_message_request::Call,
     },
 };
 
@@ -83,13 +83,6 @@ async fn who_may_not_verify_a_message_is_not_told_how_it_is_verified() {
     let mut platform = world.daemon.client("explainer").platform();
     let refused = Refusal::expect(platform.explain_http_message(callback()).await);
     assert_eq!(refused.code, Code::PermissionDenied, "{refused:?}");
-    // How one is signed uses none.
-    let signing = asked(Call::SignRequest(SignHttpRequestRequest {
-        partner: "partners/github".to_owned(),
-        request: Some(github(b"{}", SECRET)),
-        ..SignHttpRequestRequest::default()
-    }));
-    platform.explain_http_message(signing).await.unwrap();
     let mut platform = world.client().platform();
     platform.explain_http_message(callback()).await.unwrap();
 }
